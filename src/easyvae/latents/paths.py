@@ -1,0 +1,215 @@
+"""Paths between latent vectors, and mixtures of them: pure functions of tensors."""
+
+from collections.abc import Sequence
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+
+def lerp(a: Tensor, b: Tensor, t: float | Tensor | Sequence[float]) -> Tensor:
+    """Interpolates along the straight line from `a` to `b`: `(1 - t) a + t b`.
+
+    Args:
+        a: Where `t = 0` leads, (*, D), in any float dtype.
+        b: Where `t = 1` leads, the same shape.
+        t: A number, or S of them. Outside [0, 1] it extrapolates.
+
+    Returns:
+        The shape of `a` for one `t`, (S, *, D) for S of them; the ends bit for bit.
+
+    Raises:
+        ValueError: If the shapes differ or `t` is not finite.
+        TypeError: If `a` or `b` is not a float tensor.
+
+    Example:
+        >>> lerp(torch.tensor([0.0, 0.0]), torch.tensor([4.0, 2.0]), 0.25)
+        tensor([1.0000, 0.5000])
+    """
+    line = _Segment(a, b, t)
+    return line.finish((1 - line.t) * line.a + line.t * line.b)
+
+
+def slerp(a: Tensor, b: Tensor, t: float | Tensor | Sequence[float]) -> Tensor:
+    """Interpolates along the great circle from `a` to `b`, row by row of the last dimension.
+
+    With `u`, `v` the unit vectors of a row, the direction turns by the angle
+
+        theta = 2 atan2(|u - v|, |u + v|)
+
+    in the plane of `m = (u + v) / |u + v|` and `d = (v - u) / |v - u|`, and the norm goes
+    linearly:
+
+        ((1 - t) |a| + t |b|) (cos((t - 1/2) theta) m + sin((t - 1/2) theta) d)
+
+    Unlike the usual formula with `acos` and a division by `sin(theta)`, this one is accurate at
+    every angle. Rows where `a` or `b` is zero, or where the two are parallel, take the straight
+    line; opposite ones take one half circle, always the same.
+
+    Args:
+        a: Where `t = 0` leads, (*, D), in any float dtype.
+        b: Where `t = 1` leads, the same shape.
+        t: A number, or S of them. Outside [0, 1] it extrapolates.
+
+    Returns:
+        The shape of `a` for one `t`, (S, *, D) for S of them; the ends bit for bit.
+
+    Raises:
+        ValueError: If the shapes differ or `t` is not finite.
+        TypeError: If `a` or `b` is not a float tensor.
+
+    Example:
+        >>> slerp(torch.tensor([1.0, 0.0]), torch.tensor([0.0, 1.0]), 0.5)
+        tensor([0.7071, 0.7071])
+
+    Reference:
+        K. Shoemake, "Animating Rotation with Quaternion Curves", 1985; for latents, T. White,
+        "Sampling Generative Networks", 2016, https://arxiv.org/abs/1609.04468
+    """
+    line = _Segment(a, b, t)
+    norm_a, norm_b = _norm(line.a), _norm(line.b)
+    u, v = _unit(line.a), _unit(line.b)
+    chord, sum_ = v - u, u + v
+    theta = 2 * torch.atan2(_norm(chord), _norm(sum_))  # (*, 1)
+    d = _unit(chord)
+    # The bisector of opposite vectors is rounding noise: any direction across `d` will do.
+    opposite = _norm(sum_) < 64 * torch.finfo(sum_.dtype).eps
+    m = torch.where(opposite, _across(d), sum_)
+    m = _unit(m - (m * d).sum(-1, keepdim=True) * d)
+    turn = (line.t - 0.5) * theta
+    curve = ((1 - line.t) * norm_a + line.t * norm_b) * (turn.cos() * m + turn.sin() * d)
+    straight = (1 - line.t) * line.a + line.t * line.b
+    use_line = (norm_a == 0) | (norm_b == 0) | (_norm(chord) == 0)
+    return line.finish(torch.where(use_line, straight, curve))
+
+
+def blend(
+    points: Tensor,
+    weights: Tensor | Sequence[float],
+    *,
+    method: Literal["slerp", "lerp"] = "slerp",
+) -> Tensor:
+    """Mixes any number of latents by weights: `lerp` and `slerp` for more than two.
+
+    With "lerp" the result is the weighted mean. With "slerp" the norm is the weighted mean of
+    the norms and the direction is the weighted Frechet mean on the sphere: the direction from
+    which the great-circle arcs to the others, each times its weight, add up to zero.
+
+    Args:
+        points: K latents, (K, *, D), in any float dtype.
+        weights: One weight per latent, (K,), or S sets of them, (S, K); at least 0, not all 0.
+            They are divided by their sum.
+        method: "slerp" or "lerp".
+
+    Returns:
+        (*, D) for one set of weights, (S, *, D) for S of them.
+
+    Raises:
+        ValueError: If the weights do not fit, or `method` is unknown.
+
+    Example:
+        >>> corners = torch.eye(3)
+        >>> blend(corners, [1, 1, 1])
+        tensor([0.5774, 0.5774, 0.5774])
+        >>> blend(corners, [1, 1, 2], method="lerp")
+        tensor([0.2500, 0.2500, 0.5000])
+
+    Reference:
+        S. Buss and J. Fillmore, "Spherical Averages and Applications to Spherical Splines and
+        Interpolation", 2001.
+    """
+    if method not in ("slerp", "lerp"):
+        raise ValueError(f"`method` (={method!r}) must be 'slerp' or 'lerp'")
+    wide = _wide(points)
+    w = torch.as_tensor(weights, dtype=wide, device=points.device)
+    if w.ndim not in (1, 2) or w.shape[-1] != len(points):
+        raise ValueError(
+            f"`weights` {tuple(w.shape)} must have one weight for each of {len(points)} points"
+        )
+    if not bool((w.isfinite() & (w >= 0)).all()) or not bool((w.sum(-1) > 0).all()):
+        raise ValueError("`weights` must be finite, at least 0, and not all 0")
+    heaviest = w.argmax(-1)
+    w = (w / w.sum(-1, keepdim=True)).reshape(*w.shape, *(1,) * (points.ndim - 1))
+    dim = w.ndim - points.ndim  # where K stands in w (S, K, ...) or (K, ...)
+    z = points.to(wide)
+    if method == "lerp":
+        return (w * z).sum(dim).to(points.dtype)
+    u, norms = _unit(z), _norm(z)
+    m = (w * u).sum(dim)
+    m = _unit(torch.where(_norm(m) > 1e-6, m, u[heaviest]))  # where all cancel, one has to lead
+    for _ in range(64):
+        around = m.unsqueeze(dim)
+        cosine = (u * around).sum(-1, keepdim=True)
+        across = u - cosine * around
+        angle = torch.atan2(_norm(across), cosine)
+        pull = (w * angle * _unit(across)).sum(dim)
+        length = _norm(pull)
+        m = _unit(length.cos() * m + length.sin() * _unit(pull))
+        if float(length.max()) < 1e-12:
+            break
+    return ((w * norms).sum(dim) * m).to(points.dtype)
+
+
+class _Segment:
+    """Two ends and the positions between them, in a dtype in which nothing over- or underflows.
+
+    Rows are divided by their largest magnitude, so that the largest and the smallest floats have
+    norms too, and `finish` undoes it.
+    """
+
+    def __init__(self, a: Tensor, b: Tensor, t: float | Tensor | Sequence[float]) -> None:
+        for name, x in (("a", a), ("b", b)):
+            if not isinstance(x, Tensor) or not x.is_floating_point():
+                kind = x.dtype if isinstance(x, Tensor) else type(x).__name__
+                raise TypeError(f"`{name}` must be a float tensor, not {kind}")
+        if a.shape != b.shape or a.ndim == 0:
+            raise ValueError(
+                f"`a` {tuple(a.shape)} and `b` {tuple(b.shape)} must have one shape, (*, D)"
+            )
+        wide = _wide(a)
+        position = torch.as_tensor(t, device=a.device).detach().to(wide)
+        if position.ndim > 1 or not bool(position.isfinite().all()):
+            raise ValueError(f"`t` (={t!r}) must be one finite number or a sequence of them")
+        self.ends = a, b
+        self.dtype = torch.promote_types(a.dtype, b.dtype)
+        self.t = position.reshape(position.shape + (1,) * (a.ndim if position.ndim else 0))
+        a, b = a.to(wide), b.to(wide)
+        largest = torch.maximum(_largest(a), _largest(b))
+        self.scale = torch.where(largest > 0, largest, 1).detach()
+        self.a, self.b = a / self.scale, b / self.scale
+
+    def finish(self, row: Tensor) -> Tensor:
+        """Undoes the scaling and puts the very ends where `t` is 0 or 1."""
+        result = (row * self.scale).to(self.dtype)
+        a, b = self.ends
+        result = torch.where(self.t == 0, a.to(self.dtype), result)
+        return torch.where(self.t == 1, b.to(self.dtype), result)
+
+
+def _largest(x: Tensor) -> Tensor:
+    return x.abs().amax(-1, keepdim=True) if x.shape[-1] else x.new_ones(*x.shape[:-1], 1)
+
+
+def _norm(x: Tensor) -> Tensor:
+    return torch.linalg.vector_norm(x, dim=-1, keepdim=True)
+
+
+def _unit(x: Tensor) -> Tensor:
+    """Divides each row by its norm; zero rows stay zero."""
+    largest = _largest(x)
+    x = x / torch.where(largest > 0, largest, 1)  # tiny rows would have a norm of zero
+    norm = _norm(x)
+    return x / torch.where(norm > 0, norm, 1)
+
+
+def _across(d: Tensor) -> Tensor:
+    """Returns for each unit row one across it, the same for `d` and `-d`."""
+    if d.shape[-1] == 1:
+        return torch.zeros_like(d)  # on a line there is nothing across
+    axis = torch.zeros_like(d).scatter_(-1, d.abs().argmin(-1, keepdim=True), 1.0)
+    return axis - (axis * d).sum(-1, keepdim=True) * d
+
+
+def _wide(x: Tensor) -> torch.dtype:
+    # Apple's GPUs have no float64; there float32 has to do.
+    return torch.float32 if x.device.type == "mps" else torch.float64

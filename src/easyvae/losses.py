@@ -1,0 +1,395 @@
+"""The loss of a variational autoencoder, in nats: one small function per term.
+
+Every term is summed over an image and never averaged over pixels, so that beta means the same
+for images of any size, and beta = 1 is the negative evidence lower bound (ELBO).
+"""
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Literal, NamedTuple, Protocol, TypeAlias
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+
+class Output(Protocol):
+    """What the loss reads of a model's output, see `VAEOutput`."""
+
+    @property
+    def reconstruction(self) -> Tensor:
+        """Images in the data's range, (N, C, *spatial)."""
+
+    @property
+    def logits(self) -> Tensor:
+        """What the decoder gave before the output function, (N, C, *spatial)."""
+
+    @property
+    def mean(self) -> Tensor:
+        """Posterior means, (N, D)."""
+
+    @property
+    def log_var(self) -> Tensor:
+        """Logarithms of the posterior variances, (N, D)."""
+
+
+class LossTerms(NamedTuple):
+    """A loss and its parts, in nats.
+
+    Attributes:
+        total: `reconstruction + beta * kl` (with free bits, what they make of it).
+        reconstruction: Negative log-likelihood of the images, up to the constants named there.
+        kl: KL divergence of the posteriors from the prior.
+    """
+
+    total: Tensor
+    reconstruction: Tensor
+    kl: Tensor
+
+
+ReconstructionTerm: TypeAlias = Callable[[Output, Tensor], Tensor]
+BetaSchedule: TypeAlias = Callable[[float], float]
+
+
+def kl_divergence(mean: Tensor, log_var: Tensor) -> Tensor:
+    """Computes the KL divergence of `N(mean, exp(log_var))` from `N(0, 1)`, element by element.
+
+        KL = (mean^2 + exp(log_var) - 1 - log_var) / 2
+
+    In float32 or wider whatever the input's dtype. Where `exp` nears the end of the range, it
+    goes on along its tangent: from log-variances of 11 in float16 (whose gradient must fit too),
+    60 in bfloat16 and float32 and 600 in float64. The result stays finite there, with a
+    gradient that still points back.
+
+    Args:
+        mean: Any shape, usually (N, D).
+        log_var: The same shape.
+
+    Returns:
+        The same shape, in nats, each element at least 0.
+
+    Example:
+        >>> kl_divergence(torch.tensor([1.0]), torch.tensor([0.0]))
+        tensor([0.5000])
+
+    Reference:
+        D. Kingma and M. Welling, "Auto-Encoding Variational Bayes", 2013, appendix B,
+        https://arxiv.org/abs/1312.6114
+    """
+    limit = {torch.float16: 11.0, torch.float64: 600.0}.get(log_var.dtype, 60.0)
+    mean, log_var = _at_least_float32(mean), _at_least_float32(log_var)
+    inside = log_var.clamp(max=limit)
+    # expm1(v) - v instead of exp(v) - 1 - v: near v = 0 the latter is all rounding. What is left
+    # of rounding may be negative by an ulp, where the clamp takes away no gradient to speak of.
+    variance = (torch.expm1(inside) - inside).clamp(min=0)
+    beyond = (log_var - inside) * (math.exp(limit) - 1)
+    return (mean.square() + variance + beyond) / 2
+
+
+def bernoulli_nll(output: Output, x: Tensor) -> Tensor:
+    """Computes the binary cross-entropy from logits: `sum(softplus(l) - x l)`, (N,).
+
+    For `x` of 0 and 1 it is the negative log-likelihood of a Bernoulli variable per value. For
+    values between, it is the same expression and a good loss, but not a normalised likelihood:
+    its least value is the entropy of `x`, not 0.
+
+    Raises:
+        ValueError: If a value of `x` lies outside [0, 1].
+
+    Reference:
+        G. Loaiza-Ganem and J. Cunningham, "The continuous Bernoulli", 2019,
+        https://arxiv.org/abs/1907.06845
+    """
+    low, high = x.aminmax()
+    if not (low >= 0 and high <= 1):  # also when there is a NaN
+        raise ValueError(
+            f"`x` has values from {float(low):g} to {float(high):g}, but `reconstruction`='bce' "
+            "needs targets in [0, 1]; scale the data (uint8 is scaled for you), or use 'mse' "
+            "with a model of output='identity'"
+        )
+    loss = F.binary_cross_entropy_with_logits(output.logits, x, reduction="none")
+    return _sum_image(loss)
+
+
+def squared_error(output: Output, x: Tensor) -> Tensor:
+    """Computes half the squared error, `sum((x - r)^2) / 2`, (N,).
+
+    The negative log-likelihood of a normal variable of variance 1 per value, without its
+    constant `log(2 pi) / 2`.
+    """
+    return _sum_image((output.reconstruction - x).square()) / 2
+
+
+def absolute_error(output: Output, x: Tensor) -> Tensor:
+    """Computes the absolute error, `sum(|x - r|)`, (N,).
+
+    The negative log-likelihood of a Laplace variable of scale 1 per value, without its constant
+    `log(2)`.
+    """
+    return _sum_image((output.reconstruction - x).abs())
+
+
+def gaussian_nll(output: Output, x: Tensor) -> Tensor:
+    """Computes the negative log-likelihood under a normal of the best shared variance, (N,).
+
+    The variance is one number for all values of the batch, the one that makes the batch most
+    likely: its mean squared error. Constants included, `n` values per image:
+
+        (n log(2 pi var) + sum((x - r)^2) / var) / 2,    var = mean((x - r)^2)
+
+    The variance is taken to be at least 1e-7, so that a perfect batch has a finite loss.
+
+    Reference:
+        O. Rybkin et al., "Simple and Effective VAE Training with Calibrated Decoders", 2020,
+        https://arxiv.org/abs/2006.13202
+    """
+    error = _sum_image((output.reconstruction - x).square())
+    size = x[0].numel()
+    # At the optimum the loss does not change with the variance, so no gradient is lost here.
+    variance = (error.detach().mean() / size).clamp(min=1e-7)
+    return (size * (math.log(2 * math.pi) + variance.log()) + error / variance) / 2
+
+
+RECONSTRUCTION_TERMS: dict[str, ReconstructionTerm] = {
+    "bce": bernoulli_nll,
+    "gaussian": gaussian_nll,
+    "l1": absolute_error,
+    "mse": squared_error,
+}
+
+
+class BetaLoss(nn.Module):
+    """The loss of a beta-VAE: `reconstruction + beta * kl`, in nats.
+
+    Summed over an image's values and latent dimensions, and averaged over the batch. So
+    `beta=1` with "bce" is the negative ELBO, whatever the image or batch size, and a beta found
+    for one size can be compared with any other.
+
+    Args:
+        beta: Weight of the KL divergence, at least 0. Below 1 the reconstructions get sharper,
+            above 1 the latents come closer to the prior. Or a schedule for `fit`, a function of
+            the share of the training done, from 0 to 1: see `LinearWarmup` and `Cyclical`.
+        reconstruction: "bce" (Bernoulli, from logits), "mse" (half the squared error), "l1"
+            (absolute error), "gaussian" (normal with the best shared variance), or a callable
+            `(output, x) -> (N,)`.
+        free_bits: Nats that each latent dimension may hold on average over the batch before
+            `total` is charged for them; at least 0. The KL in the terms remains the true one.
+        reduction: "mean" or "sum" over the batch, or "none": one value per image, (N,).
+
+    Raises:
+        ValueError: If an argument is out of its range or unknown.
+        TypeError: If `beta` or `free_bits` is not a number.
+
+    Example:
+        >>> from easyvae import VAE
+        >>> model, x = VAE(channels=[8, 16], latent=4, image_size=16), torch.rand(2, 3, 16, 16)
+        >>> loss = BetaLoss(beta=0.005)
+        >>> loss(model(x), x).ndim
+        0
+        >>> loss.terms(model(x), x)._fields
+        ('total', 'reconstruction', 'kl')
+
+    Reference:
+        I. Higgins et al., "beta-VAE", 2017, https://openreview.net/forum?id=Sy2fzU9gl; free bits:
+        D. Kingma et al., "Improving Variational Inference with Inverse Autoregressive Flow",
+        2016, https://arxiv.org/abs/1606.04934
+    """
+
+    def __init__(
+        self,
+        beta: float | BetaSchedule = 1.0,
+        *,
+        reconstruction: Literal["bce", "mse", "l1", "gaussian"] | ReconstructionTerm = "bce",
+        free_bits: float = 0.0,
+        reduction: Literal["mean", "sum", "none"] = "mean",
+    ) -> None:
+        """Checks and keeps the arguments."""
+        super().__init__()
+        if not callable(reconstruction) and reconstruction not in RECONSTRUCTION_TERMS:
+            raise ValueError(
+                f"`reconstruction` (={reconstruction!r}) must be one of "
+                f"{', '.join(map(repr, RECONSTRUCTION_TERMS))}, or a callable (output, x) -> (N,)"
+            )
+        if reduction not in ("mean", "sum", "none"):
+            raise ValueError(f"`reduction` (={reduction!r}) must be 'mean', 'sum' or 'none'")
+        self.schedule = beta if callable(beta) else None
+        #: The weight in use. With a schedule it is its last value until `fit` sets another.
+        self.beta = _as_weight("beta", beta(1.0) if callable(beta) else beta)
+        self.reconstruction = reconstruction
+        self.free_bits = _as_weight("free_bits", free_bits)
+        self.reduction = reduction
+
+    def beta_at(self, progress: float) -> float:
+        """Returns the beta for a share of the training done, from 0 to 1."""
+        return self.beta if self.schedule is None else _as_weight("beta", self.schedule(progress))
+
+    def forward(self, output: Output, x: Tensor) -> Tensor:
+        """Computes the loss of a model's output.
+
+        Args:
+            output: What `model(x)` returned.
+            x: The images, (N, C, *spatial): float in the data's range, or uint8.
+
+        Returns:
+            A scalar, or (N,) with `reduction="none"`.
+
+        Raises:
+            ValueError: If the shapes differ, or a target of "bce" is outside [0, 1].
+        """
+        return self.terms(output, x).total
+
+    def terms(self, output: Output, x: Tensor) -> LossTerms:
+        """Computes the loss and its two parts, reduced alike."""
+        terms = self.per_image(output, x)
+        if self.reduction == "none":
+            return terms
+        return LossTerms(*(t.mean() if self.reduction == "mean" else t.sum() for t in terms))
+
+    def per_image(self, output: Output, x: Tensor) -> LossTerms:
+        """Computes the loss and its two parts for each image, (N,), whatever `reduction` says."""
+        term = self.reconstruction
+        term = term if callable(term) else RECONSTRUCTION_TERMS[term]
+        with torch.autocast(x.device.type, enabled=False):
+            output, x = _Prepared(output), _prepare_target(output, x)
+            reconstruction = term(output, x)
+            if reconstruction.shape != x.shape[:1]:
+                raise ValueError(
+                    f"`reconstruction` returned {tuple(reconstruction.shape)}; it must return "
+                    f"one value per image, ({len(x)},)"
+                )
+            per_dim = kl_divergence(output.mean, output.log_var)  # (N, D)
+            charged = kl = per_dim.sum(1)
+            if self.free_bits:
+                # A dimension below the threshold costs the threshold, and its gradient cancels.
+                charged = kl + (self.free_bits - per_dim.mean(0)).clamp(min=0).sum()
+            return LossTerms(reconstruction + self.beta * charged, reconstruction, kl)
+
+    def extra_repr(self) -> str:
+        """Shows the arguments."""
+        term = self.reconstruction
+        name = term if isinstance(term, str) else getattr(term, "__name__", repr(term))
+        text = f"beta={self.beta:g}, reconstruction={name!r}"
+        text += f", free_bits={self.free_bits:g}" if self.free_bits else ""
+        return text + (f", schedule={self.schedule!r}" if self.schedule else "")
+
+
+@dataclass(frozen=True)
+class LinearWarmup:
+    """A schedule that raises beta from 0 to its value and then keeps it.
+
+    Args:
+        beta: The last value, at least 0.
+        share: The share of the training that the rise takes, above 0 and at most 1.
+
+    Example:
+        >>> schedule = LinearWarmup(0.5, share=0.2)
+        >>> [schedule(progress) for progress in (0, 0.1, 0.2, 1)]
+        [0.0, 0.25, 0.5, 0.5]
+
+    Reference:
+        C. Sonderby et al., "Ladder Variational Autoencoders", 2016,
+        https://arxiv.org/abs/1602.02282
+    """
+
+    beta: float
+    share: float = 0.25
+
+    def __post_init__(self) -> None:
+        """Checks the arguments."""
+        _as_weight("beta", self.beta)
+        _check_share("share", self.share)
+
+    def __call__(self, progress: float) -> float:
+        """Returns beta for a share of the training done."""
+        return self.beta * min(1.0, progress / self.share)
+
+
+@dataclass(frozen=True)
+class Cyclical:
+    """A schedule that raises beta from 0 to its value several times over.
+
+    Args:
+        beta: The value that each cycle reaches and then keeps, at least 0.
+        cycles: How many, at least 1.
+        share: The share of a cycle that the rise takes, above 0 and at most 1.
+
+    Example:
+        >>> schedule = Cyclical(1.0, cycles=2)
+        >>> [schedule(progress) for progress in (0, 0.125, 0.25, 0.49, 0.5, 1)]
+        [0.0, 0.5, 1.0, 1.0, 0.0, 1.0]
+
+    Reference:
+        H. Fu et al., "Cyclical Annealing Schedule", 2019, https://arxiv.org/abs/1903.10145
+    """
+
+    beta: float
+    cycles: int = 4
+    share: float = 0.5
+
+    def __post_init__(self) -> None:
+        """Checks the arguments."""
+        _as_weight("beta", self.beta)
+        _check_share("share", self.share)
+        if isinstance(self.cycles, bool) or not isinstance(self.cycles, int) or self.cycles < 1:
+            raise ValueError(f"`cycles` (={self.cycles!r}) must be an integer of at least 1")
+
+    def __call__(self, progress: float) -> float:
+        """Returns beta for a share of the training done."""
+        if progress >= 1:
+            return self.beta
+        return self.beta * min(1.0, progress * self.cycles % 1 / self.share)
+
+
+class _Prepared:
+    """An output whose tensors are float32 or wider: half-precision sums of images are no good."""
+
+    def __init__(self, output: Output) -> None:
+        self._output = output
+        # `kl_divergence` widens these itself, and must see the dtype whose range it minds.
+        self.mean, self.log_var = output.mean, output.log_var
+
+    @property
+    def reconstruction(self) -> Tensor:
+        return _at_least_float32(self._output.reconstruction)
+
+    @property
+    def logits(self) -> Tensor:
+        return _at_least_float32(self._output.logits)
+
+    def __getattr__(self, name: str) -> object:
+        return getattr(self._output, name)
+
+
+def _prepare_target(output: Output, x: Tensor) -> Tensor:
+    """Checks the images' shape, and brings them to the output's device and to floats."""
+    if x.shape != output.reconstruction.shape:
+        raise ValueError(
+            f"`x` {tuple(x.shape)} must have the shape of the reconstruction "
+            f"{tuple(output.reconstruction.shape)}"
+        )
+    x = x.to(output.reconstruction.device)
+    return x.float() / 255 if x.dtype == torch.uint8 else _at_least_float32(x)
+
+
+def _at_least_float32(x: Tensor) -> Tensor:
+    return x if x.dtype == torch.float64 else x.float()
+
+
+def _sum_image(x: Tensor) -> Tensor:
+    """Sums (N, C, *spatial) over all but the first dimension."""
+    return x.flatten(1).sum(1)
+
+
+def _as_weight(name: str, value: object) -> float:
+    if isinstance(value, bool) or not hasattr(value, "__float__"):
+        raise TypeError(f"`{name}` (={value!r}) must be a number")
+    number = float(value)
+    if not (math.isfinite(number) and number >= 0):
+        raise ValueError(f"`{name}` (={number}) must be finite and at least 0")
+    return number
+
+
+def _check_share(name: str, value: float) -> None:
+    if not 0 < value <= 1:
+        raise ValueError(f"`{name}` (={value!r}) must be above 0 and at most 1")

@@ -1,0 +1,361 @@
+"""The variational autoencoder and its two halves."""
+
+import math
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Literal, NamedTuple, Self
+
+import torch
+from torch import Tensor, nn
+
+from easyvae.blocks import ModuleFactory, NormFactory, as_activation, as_norm
+from easyvae.coders import Choices, Decoder, Encoder
+from easyvae.files import ModelFileError, read_tensors, write_tensors
+from easyvae.geometry import as_int, per_layer, plan_stages
+from easyvae.inputs import as_batch, as_spatial
+from easyvae.latents import Posterior, eval_mode, is_single, reparameterize
+from easyvae.summary import Row, Summary
+
+FORMAT_VERSION = 1
+
+
+class VAEOutput(NamedTuple):
+    """What `model(x)` returns.
+
+    Attributes:
+        reconstruction: Images in the data's range, (N, C, *spatial).
+        mean: Posterior means, (N, D).
+        log_var: Logarithms of the posterior variances, (N, D).
+        z: The sample that was decoded, (N, D).
+        logits: The decoder's output before the output function, (N, C, *spatial).
+    """
+
+    reconstruction: Tensor
+    mean: Tensor
+    log_var: Tensor
+    z: Tensor
+    logits: Tensor
+
+
+class VAE(nn.Module):
+    """Creates a variational autoencoder from a list of channel counts.
+
+    Each item of `channels` is one strided convolution of the encoder, and one transposed
+    convolution of the decoder, which mirrors it. `VAE(channels=[32, 64, 128, 256], latent=128)`
+    takes 3x64x64 images down over 32x32x32, 64x16x16 and 128x8x8 to 256x4x4 and from there to
+    128 latents, and back. Every size that the layers can halve is reproduced exactly.
+
+    Args:
+        channels: Output channels of each encoder convolution, in order; at least one.
+        latent: Latent size D, at least 1.
+        image_size: An integer is a square image; a sequence of one, two or three sizes builds
+            1-D, 2-D or 3-D convolutions.
+        in_channels: Colour channels C of the images.
+        kernel_size: One for all layers or one per layer, each at least the layer's stride.
+        stride: One for all layers or one per layer.
+        activation: A name ("silu", "relu", "leaky_relu", "gelu", "elu", "mish", "softplus",
+            "tanh") or a factory of a module, such as `torch.nn.Hardswish`.
+        norm: `None`, "batch", "group", or a factory that takes the channel count.
+        residual_blocks: How many residual blocks follow each encoder stage and precede its
+            mirror, at that stage's size; one number for all or one per layer.
+        output: "sigmoid" for data in [0, 1], "identity" for unbounded data.
+
+    Attributes:
+        latent: The latent size D.
+        input_shape: (C, *spatial).
+
+    Raises:
+        ValueError: If a value is out of its range, or there are more layers than the size can
+            be halved.
+        TypeError: If a value is of the wrong type.
+
+    Example:
+        >>> VAE(channels=[32, 64], latent=16, image_size=28, in_channels=1)
+        VAE: 1x28x28 <-> 16 latents, 252,001 parameters
+          encoder  conv 4/2           32x14x14         544
+                   conv 4/2             64x7x7      32,832
+                   mean, log_var        16 + 16    100,384
+          decoder  linear               64x7x7      53,312
+                   conv 4/2           32x14x14      32,800
+                   conv 4/2            1x28x28         513
+          silu, no norm, sigmoid output
+
+    Reference:
+        D. Kingma and M. Welling, "Auto-Encoding Variational Bayes", 2013,
+        https://arxiv.org/abs/1312.6114
+    """
+
+    def __init__(
+        self,
+        channels: Sequence[int],
+        latent: int,
+        *,
+        image_size: int | Sequence[int] = 64,
+        in_channels: int = 3,
+        kernel_size: int | Sequence[int] = 4,
+        stride: int | Sequence[int] = 2,
+        activation: str | ModuleFactory = "silu",
+        norm: str | NormFactory | None = None,
+        residual_blocks: int | Sequence[int] = 0,
+        output: Literal["sigmoid", "identity"] = "sigmoid",
+    ) -> None:
+        """Builds both halves with weights drawn from the global random state."""
+        super().__init__()
+        if isinstance(channels, str) or not isinstance(channels, Sequence):
+            raise TypeError(f"`channels` (={channels!r}) must be a sequence of integers")
+        if not channels:
+            raise ValueError("`channels` (=[]) must have at least one layer, such as [32, 64]")
+        counts = per_layer("channels", channels, len(channels))
+        self.latent = as_int("latent", latent)
+        spatial = as_spatial(image_size)
+        if output not in ("sigmoid", "identity"):
+            raise ValueError(f"`output` (={output!r}) must be 'sigmoid' or 'identity'")
+        self.input_shape: tuple[int, ...] = (as_int("in_channels", in_channels), *spatial)
+        kernels = per_layer("kernel_size", kernel_size, len(counts))
+        strides = per_layer("stride", stride, len(counts))
+        blocks = per_layer("residual_blocks", residual_blocks, len(counts), least=0)
+        self._stages = plan_stages(spatial, kernels, strides)
+        self._arguments = {
+            "channels": list(counts),
+            "latent": self.latent,
+            "image_size": list(spatial) if isinstance(image_size, Sequence) else spatial[0],
+            "in_channels": self.input_shape[0],
+            "kernel_size": _as_listed(kernel_size, kernels),
+            "stride": _as_listed(stride, strides),
+            "activation": activation,
+            "norm": norm,
+            "residual_blocks": _as_listed(residual_blocks, blocks),
+            "output": output,
+        }
+        self._depth = len(counts)
+        widths = (self.input_shape[0], *counts)
+        choices = Choices(as_activation(activation), as_norm(norm, len(spatial)), blocks)
+        self.encoder = Encoder(self._stages, widths, self.latent, choices)
+        self.decoder = Decoder(self._stages, widths, self.latent, choices)
+        # Channels-last is the faster layout of 2-D convolutions on every device.
+        flat = len(spatial) == 2
+        self._memory_format = torch.channels_last if flat else torch.contiguous_format
+        self.to(memory_format=self._memory_format)
+
+    @property
+    def config(self) -> dict[str, Any]:
+        """The constructor's arguments as a JSON-able dict: `VAE(**model.config)` is its twin.
+
+        Raises:
+            TypeError: If `activation` or `norm` was given as a factory, which has no name that
+                a file could hold.
+        """
+        for name in ("activation", "norm"):
+            value = self._arguments[name]
+            if not (value is None or isinstance(value, str)):
+                raise TypeError(
+                    f"`{name}` (={value!r}) is a factory, which a config or a file cannot hold; "
+                    "use a name, or save `model.state_dict()` and build the model in your code"
+                )
+        return {
+            name: list(value) if isinstance(value, list) else value
+            for name, value in self._arguments.items()
+        }
+
+    def encode(self, x: Tensor) -> Posterior:
+        """Maps images to their posteriors.
+
+        Args:
+            x: (N, C, *spatial): float in the data's range, or uint8, which is divided by 255.
+
+        Returns:
+            `Posterior(mean, log_var)`, each (N, D).
+
+        Raises:
+            ValueError: If the shape does not fit; the message states the fix.
+            TypeError: If `x` is not a float or uint8 tensor.
+        """
+        posterior: Posterior = self.encoder(self._prepare(x))
+        return posterior
+
+    def decode(self, z: Tensor) -> Tensor:
+        """Maps latents (N, D) to images in the data's range, (N, C, *spatial).
+
+        Raises:
+            ValueError: If the shape does not fit.
+        """
+        if z.ndim != 2 or z.shape[1] != self.latent:
+            raise ValueError(f"`z` {tuple(z.shape)} must have the shape (N, {self.latent})")
+        return self._output(self.decoder(z.to(self.decoder.expand.weight)))
+
+    def forward(self, x: Tensor, *, generator: torch.Generator | None = None) -> VAEOutput:
+        """Encodes, samples and decodes, in train and in eval mode alike.
+
+        Args:
+            x: Images as for `encode`.
+            generator: Source of the sample's noise, on the model's device; the global one by
+                default.
+
+        Returns:
+            A `VAEOutput`.
+        """
+        mean, log_var = self.encode(x)
+        z = reparameterize(mean, log_var, generator=generator)
+        logits = self.decoder(z)
+        return VAEOutput(self._output(logits), mean, log_var, z, logits)
+
+    def reconstruct(self, x: Tensor) -> Tensor:
+        """Returns `decode(encode(x).mean)`: deterministic, without gradient, in eval mode.
+
+        Args:
+            x: Images as for `encode`, or a single one (C, *spatial).
+
+        Returns:
+            The shape of `x`.
+        """
+        single = is_single(self, x)
+        with eval_mode(self), torch.no_grad():
+            images = self.decode(self.encode(x[None] if single else x).mean)
+        return images[0] if single else images
+
+    def sample(
+        self,
+        n: int = 1,
+        *,
+        temperature: float = 1.0,
+        generator: torch.Generator | None = None,
+    ) -> Tensor:
+        """Draws new images from the prior: without gradient, in eval mode.
+
+        Args:
+            n: How many, at least 1.
+            temperature: Standard deviation of the latents, at least 0; below 1 the images are
+                more alike and closer to the average one.
+            generator: Source of the latents, on the model's device; the global one by default.
+
+        Returns:
+            (n, C, *spatial).
+
+        Raises:
+            ValueError: If `n` or `temperature` is out of its range.
+        """
+        n = as_int("n", n)
+        if not (math.isfinite(temperature) and temperature >= 0):
+            raise ValueError(f"`temperature` (={temperature}) must be finite and at least 0")
+        z = self.decoder.expand.weight.new_empty(n, self.latent).normal_(generator=generator)
+        with eval_mode(self), torch.no_grad():
+            return self.decode(temperature * z)
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Writes weights, config and format version to one `.safetensors` file, all or nothing.
+
+        Raises:
+            TypeError: If the model has a factory for an argument, see `config`.
+            OSError: If the file cannot be written; what was there before is still there.
+        """
+        metadata = {"kind": "model", "version": FORMAT_VERSION, "config": self.config}
+        write_tensors(path, self.state_dict(), metadata)
+
+    @classmethod
+    def load(cls, path: str | os.PathLike[str], *, device: str | torch.device = "cpu") -> Self:
+        """Reads a model that `save` wrote, or the best one of a run folder.
+
+        Nothing is unpickled, and nothing is allocated for the model before the file is known to
+        fit it.
+
+        Args:
+            path: The file, or a run folder with a `model.safetensors`.
+            device: Where the model shall be.
+
+        Returns:
+            The model, in eval mode.
+
+        Raises:
+            FileNotFoundError: If there is no such file.
+            ModelFileError: If it is not a model file of this version, or damaged.
+        """
+        path = Path(path)
+        path = path / "model.safetensors" if path.is_dir() else path
+        tensors, metadata = read_tensors(path)
+        if metadata.get("kind") != "model":
+            raise ModelFileError(path, f"holds a {metadata.get('kind')}, not a model")
+        if metadata.get("version") != FORMAT_VERSION:
+            raise ModelFileError(
+                path,
+                f"has format version {metadata.get('version')}, and this easyvae reads "
+                f"{FORMAT_VERSION}: upgrade easyvae",
+            )
+        try:
+            with torch.device("meta"):
+                model = cls(**metadata["config"])
+        except (TypeError, ValueError, KeyError) as error:
+            raise ModelFileError(path, f"has a config that no model fits: {error}") from None
+        expected = model.state_dict()
+        for name in sorted(expected.keys() | tensors.keys()):
+            if name not in tensors or name not in expected:
+                where = "is missing" if name not in tensors else "does not belong there"
+                raise ModelFileError(path, f"tensor {name} {where}")
+            want, got = expected[name], tensors[name]
+            if want.shape != got.shape or (
+                want.dtype.is_floating_point != got.is_floating_point()
+            ):
+                raise ModelFileError(
+                    path,
+                    f"tensor {name} is {got.dtype} {tuple(got.shape)}, and its config asks for "
+                    f"{want.dtype} {tuple(want.shape)}",
+                )
+        model.load_state_dict(tensors, assign=True)
+        return model.to(device, memory_format=model._memory_format).eval()
+
+    def _prepare(self, x: Tensor) -> Tensor:
+        x = as_batch(x, self.input_shape, self.encoder.mean.weight)
+        return x.contiguous(memory_format=self._memory_format)
+
+    def _output(self, logits: Tensor) -> Tensor:
+        return logits.sigmoid() if self._arguments["output"] == "sigmoid" else logits
+
+    def _summary(self) -> Summary:
+        blocks = per_layer(
+            "residual_blocks", self._arguments["residual_blocks"], self._depth, least=0
+        )
+        names = [
+            f"conv {stage.kernel}/{stage.stride}" + (f", {n} residual" if n else "")
+            for stage, n in zip(self._stages, blocks, strict=True)
+        ]
+        widths = (self.input_shape[0], *self._arguments["channels"])
+        heads = nn.ModuleList([self.encoder.mean, self.encoder.log_var])
+        rows: list[Row] = []
+        for i, stage in enumerate(self._stages):
+            shape = (widths[i + 1], *stage.inner)
+            rows.append(Row("encoder", names[i], shape, _count(self.encoder.stages[i])))
+        rows.append(Row("encoder", "mean, log_var", (2, self.latent), _count(heads)))
+        rows.append(Row("decoder", "linear", self.decoder.grid, _count(self.decoder.expand)))
+        for module, i in zip(self.decoder.stages, reversed(range(self._depth)), strict=True):
+            shape = (widths[i], *self._stages[i].outer)
+            rows.append(Row("decoder", names[i], shape, _count(module)))
+        shape_text = "x".join(map(str, self.input_shape))
+        norm, activation = self._arguments["norm"], self._arguments["activation"]
+        return Summary(
+            f"{type(self).__name__}: {shape_text} <-> {self.latent} latents, "
+            f"{_count(self):,} parameters",
+            rows,
+            f"{_name(activation)}, {_name(norm) if norm else 'no'} norm, "
+            f"{self._arguments['output']} output",
+        )
+
+    def __repr__(self) -> str:
+        """Shows each stage's output shape and parameter count."""
+        return self._summary().text()
+
+    def _repr_html_(self) -> str:
+        """Shows the same as a table, in a notebook."""
+        return self._summary().html()
+
+
+def _as_listed(given: int | Sequence[int], values: tuple[int, ...]) -> int | list[int]:
+    """Keeps one number for all layers as one number, for a config as short as the call."""
+    return list(values) if isinstance(given, Sequence) else values[0]
+
+
+def _count(module: nn.Module) -> int:
+    return sum(parameter.numel() for parameter in module.parameters())
+
+
+def _name(choice: object) -> str:
+    return choice if isinstance(choice, str) else getattr(choice, "__name__", repr(choice))
