@@ -1,3 +1,31 @@
-"""Variational autoencoders from a list of channel counts."""
+"""Variational autoencoders from a list of channel counts.
 
-__version__ = "0.1.0"
+from easyvae import VAE, BetaLoss, fit, interpolate
+
+model = VAE(channels=[32, 64, 128, 256], latent=128)      # 3x64x64 pictures, 128 latents
+history = fit(model, "cats/", loss=BetaLoss(beta=0.005))  # a folder, a zip, a tensor, ...
+frames = interpolate(model, a, b, steps=10)               # (10, 3, 64, 64): from a to b
+model.save("cats.safetensors")
+"""
+
+from easyvae.history import History
+from easyvae.latents import Posterior, interpolate, lerp, reparameterize, slerp
+from easyvae.losses import BetaLoss, LossTerms
+from easyvae.model import VAE, VAEOutput
+from easyvae.training import fit
+from easyvae.version import __version__
+
+__all__ = [
+    "VAE",
+    "BetaLoss",
+    "History",
+    "LossTerms",
+    "Posterior",
+    "VAEOutput",
+    "__version__",
+    "fit",
+    "interpolate",
+    "lerp",
+    "reparameterize",
+    "slerp",
+]

@@ -6,7 +6,7 @@ from typing import TypeAlias
 
 import torch
 from torch import Tensor, nn
-from torch.nn.modules.conv import _ConvNd
+from torch.nn.modules.conv import _ConvNd, _ConvTransposeNd
 
 from easyvae.geometry import Stage
 
@@ -25,8 +25,8 @@ ACTIVATIONS: dict[str, ModuleFactory] = {
 }
 NORMS = ("batch", "group")
 
-_CONVOLUTIONS = {1: nn.Conv1d, 2: nn.Conv2d, 3: nn.Conv3d}
-_TRANSPOSED = {1: nn.ConvTranspose1d, 2: nn.ConvTranspose2d, 3: nn.ConvTranspose3d}
+_CONVOLUTIONS: dict[int, Callable[..., _ConvNd]] = {1: nn.Conv1d, 2: nn.Conv2d, 3: nn.Conv3d}
+_TRANSPOSED: dict[int, Callable[..., _ConvTransposeNd]] = {1: nn.ConvTranspose1d, 2: nn.ConvTranspose2d, 3: nn.ConvTranspose3d}
 _BATCH_NORMS = {1: nn.BatchNorm1d, 2: nn.BatchNorm2d, 3: nn.BatchNorm3d}
 
 
@@ -64,7 +64,7 @@ def init_weight(layer: nn.Linear | _ConvNd, *, gain: float = 1.0) -> None:
     Biases start at zero.
     """
     weight, bias = layer.weight, layer.bias
-    if isinstance(layer, tuple(_TRANSPOSED.values())):
+    if isinstance(layer, _ConvTransposeNd):
         fan_in = weight.shape[0] * weight[0, 0].numel() / math.prod(layer.stride)
     else:
         fan_in = weight[0].numel()

@@ -136,7 +136,7 @@ class VAE(nn.Module):
         # Channels-last is the faster layout of 2-D convolutions on every device.
         flat = len(spatial) == 2
         self._memory_format = torch.channels_last if flat else torch.contiguous_format
-        self.to(memory_format=self._memory_format)
+        self._lay_out()
 
     @property
     def config(self) -> dict[str, Any]:
@@ -301,7 +301,12 @@ class VAE(nn.Module):
                     f"{want.dtype} {tuple(want.shape)}",
                 )
         model.load_state_dict(tensors, assign=True)
-        return model.to(device, memory_format=model._memory_format).eval()
+        model._lay_out()
+        return model.to(device).eval()
+
+    def _lay_out(self) -> None:
+        layout = {"memory_format": self._memory_format}
+        self.to(**layout)  # type: ignore[call-overload]  # torch's annotations leave it out
 
     def _prepare(self, x: Tensor) -> Tensor:
         x = as_batch(x, self.input_shape, self.encoder.mean.weight)
@@ -326,9 +331,10 @@ class VAE(nn.Module):
             rows.append(Row("encoder", names[i], shape, _count(self.encoder.stages[i])))
         rows.append(Row("encoder", "mean, log_var", (2, self.latent), _count(heads)))
         rows.append(Row("decoder", "linear", self.decoder.grid, _count(self.decoder.expand)))
-        for module, i in zip(self.decoder.stages, reversed(range(self._depth)), strict=True):
+        for i in reversed(range(self._depth)):
             shape = (widths[i], *self._stages[i].outer)
-            rows.append(Row("decoder", names[i], shape, _count(module)))
+            stage_up = self.decoder.stages[self._depth - 1 - i]
+            rows.append(Row("decoder", names[i], shape, _count(stage_up)))
         shape_text = "x".join(map(str, self.input_shape))
         norm, activation = self._arguments["norm"], self._arguments["activation"]
         return Summary(

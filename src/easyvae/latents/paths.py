@@ -187,11 +187,14 @@ class _Segment:
 
 
 def _largest(x: Tensor) -> Tensor:
-    return x.abs().amax(-1, keepdim=True) if x.shape[-1] else x.new_ones(*x.shape[:-1], 1)
+    if x.shape[-1] == 0:
+        return x.new_ones(*x.shape[:-1], 1)
+    return x.abs().amax(-1, keepdim=True)
 
 
 def _norm(x: Tensor) -> Tensor:
-    return torch.linalg.vector_norm(x, dim=-1, keepdim=True)
+    norm: Tensor = torch.linalg.vector_norm(x, dim=-1, keepdim=True)
+    return norm
 
 
 def _unit(x: Tensor) -> Tensor:

@@ -230,7 +230,8 @@ def principal_directions(latents: Tensor, count: int = 6) -> Tensor:
     rows = rows[:count]
     largest = rows.gather(1, rows.abs().argmax(1, keepdim=True))
     scale = lengths[:count, None] / (len(latents) - 1) ** 0.5
-    return (rows * largest.sign() * scale).to(latents.dtype)
+    directions: Tensor = (rows * largest.sign() * scale).to(latents.dtype)
+    return directions
 
 
 def attribute_direction(with_it: Tensor, without_it: Tensor) -> Tensor:

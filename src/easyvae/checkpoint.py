@@ -1,0 +1,253 @@
+"""Run folders: model, history, settings, and checkpoints from which a run goes on exactly."""
+
+import json
+import os
+import sys
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import IO, Any, Self
+
+import torch
+from torch import Tensor, nn
+from torch.optim import Optimizer
+
+from easyvae.files import ModelFileError as ModelFileError  # part of this module's interface
+from easyvae.files import read_tensors, write_file, write_tensors
+from easyvae.history import History, Row
+from easyvae.model import VAE
+
+MAX_HEADER = 100_000_000
+"""Largest header of a checkpoint, in bytes: it holds the history of all epochs."""
+
+
+@dataclass
+class Progress:
+    """Where a run stands: all of its state but the tensors.
+
+    Attributes:
+        epoch: Epochs completed.
+        batch: Batches of the epoch under way that are done.
+        step: Optimizer steps taken.
+        sums: Total, reconstruction, KL and number of images, added up over those batches.
+        seconds: Time that the epoch under way has taken.
+        typical_norm: Running average of the gradient's norm, for clipping.
+        best: Lowest validation loss so far.
+        rows: The history.
+    """
+
+    epoch: int = 0
+    batch: int = 0
+    step: int = 0
+    sums: list[float] = field(default_factory=lambda: [0.0] * 4)
+    seconds: float = 0.0
+    typical_norm: float | None = None
+    best: float | None = None
+    rows: list[Row] = field(default_factory=list)
+
+
+class RunFolder:
+    """The folder of one run, held by one process at a time.
+
+    It holds `model.safetensors` (the best model on validation, else the last), `history.csv`,
+    `run.json` (the settings) and `checkpoints/` (the newest complete state). Each file is
+    written beside its target and renamed: it is complete or as it was before.
+
+    Args:
+        path: The folder; it is made if need be.
+        owner: Whether this process is the one that writes.
+    """
+
+    def __init__(self, path: str | os.PathLike[str], *, owner: bool = True) -> None:
+        """Looks at nothing yet."""
+        self.path = Path(path)
+        self.model_path = self.path / "model.safetensors"
+        self._checkpoints = self.path / "checkpoints"
+        self._owner = owner
+        self._lock: IO[bytes] | None = None
+
+    def __enter__(self) -> Self:
+        """Keeps other processes out until this one leaves or ends, however it ends.
+
+        Raises:
+            ValueError: If another process is training here, or `path` is a file.
+        """
+        if not self._owner:
+            return self
+        if self.path.exists() and not self.path.is_dir():
+            raise ValueError(f"`out` (={str(self.path)!r}) is a file; it must be a folder")
+        self._checkpoints.mkdir(parents=True, exist_ok=True)
+        self._lock = (self.path / ".lock").open("ab")
+        try:
+            _lock_file(self._lock)
+        except OSError:
+            self._lock.close()
+            raise ValueError(
+                f"`out` (={str(self.path)!r}) is in use by another process; wait for it to end, "
+                "or choose another folder"
+            ) from None
+        for leftover in (*self.path.glob(".*.tmp"), *self._checkpoints.glob(".*.tmp")):
+            leftover.unlink(missing_ok=True)
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        """Lets other processes in."""
+        if self._lock is not None:
+            self._lock.close()
+
+    def open(self, settings: dict[str, Any], *, resume: bool) -> None:
+        """Begins a run with these settings, or makes sure that they are those of the run there.
+
+        Raises:
+            ValueError: If the run there has other settings; the message names them.
+            ModelFileError: If `run.json` is damaged.
+        """
+        if not resume:
+            self._clear()
+        before = self._settings()
+        if before is not None:
+            _compare(self.path, before.get("must_match", {}), settings["must_match"])
+        text = json.dumps(settings, indent=2) + "\n"
+        write_file(self.path / "run.json", text.encode())
+
+    def _settings(self) -> dict[str, Any] | None:
+        path = self.path / "run.json"
+        try:
+            settings = json.loads(path.read_text(encoding="utf-8"))
+        except FileNotFoundError:
+            return None
+        except ValueError as error:
+            raise ModelFileError(path, f"is not JSON ({error})") from None
+        if not isinstance(settings, dict):
+            raise ModelFileError(path, "is not a run's settings")
+        return settings
+
+    def _clear(self) -> None:
+        """Removes what an earlier run left, and nothing else."""
+        for path in (
+            self.path / "run.json",
+            self.path / "history.csv",
+            self.model_path,
+            *self._checkpoints.glob("step-*.safetensors"),
+        ):
+            path.unlink(missing_ok=True)
+
+    def save_model(self, model: VAE) -> None:
+        """Writes the model for use."""
+        if self._owner:
+            model.save(self.model_path)
+
+    def save(self, progress: Progress, model: nn.Module, optimizer: Optimizer) -> None:
+        """Writes a checkpoint, and then removes the one before.
+
+        Raises:
+            TypeError: If the optimizer's state holds what neither a tensor nor JSON can hold.
+            OSError: If it cannot be written; the one before is still there.
+        """
+        if not self._owner:
+            return
+        tensors: dict[str, Tensor] = {}
+        metadata = {
+            "kind": "checkpoint",
+            "version": 1,
+            "progress": asdict(progress),
+            "model": _pack("model", model.state_dict(), tensors),
+            "optimizer": _pack("optimizer", optimizer.state_dict(), tensors),
+        }
+        path = self._checkpoints / f"step-{progress.step:09}.safetensors"
+        write_tensors(path, tensors, metadata)
+        for other in self._checkpoints.glob("step-*.safetensors"):
+            if other != path:
+                other.unlink(missing_ok=True)
+        History(progress.rows).to_csv(self.path / "history.csv")
+
+    def restore(self, model: nn.Module, optimizer: Optimizer) -> Progress | None:
+        """Puts the newest complete checkpoint into a model and its optimizer.
+
+        Returns:
+            Where the run stood, or `None` if there is no checkpoint.
+
+        Raises:
+            ModelFileError: If the newest is damaged and there is no other.
+        """
+        fault: ModelFileError | None = None
+        for path in sorted(self._checkpoints.glob("step-*.safetensors"), reverse=True):
+            try:
+                tensors, metadata = read_tensors(path, max_header=MAX_HEADER)
+            except ModelFileError as error:
+                fault = fault or error
+                continue
+            model.load_state_dict(_unpack(metadata["model"], tensors))
+            optimizer.load_state_dict(_unpack(metadata["optimizer"], tensors))
+            _match_layouts(optimizer)
+            return Progress(**metadata["progress"])
+        if fault is not None:
+            raise fault
+        return None
+
+
+def _compare(path: Path, before: dict[str, Any], now: dict[str, Any]) -> None:
+    differing = [name for name in now if before.get(name) != now[name]]
+    if differing:
+        pairs = ", ".join(
+            f"{name} ({before.get(name)!r}, now {now[name]!r})" for name in differing
+        )
+        raise ValueError(
+            f"`out` (={str(path)!r}) holds a run that differs in {pairs}; choose another folder, "
+            "or pass `resume=False` (--fresh) to start anew and lose that run"
+        )
+
+
+def _pack(prefix: str, value: Any, tensors: dict[str, Tensor]) -> Any:
+    """Turns nested state into JSON, and puts its tensors aside under names."""
+    if isinstance(value, Tensor):
+        tensors[prefix] = value
+        return {"tensor": prefix}
+    if isinstance(value, Mapping):
+        items = [[key, _pack(f"{prefix}.{key}", item, tensors)] for key, item in value.items()]
+        return {"dict": items}
+    if isinstance(value, list | tuple):
+        packed = [_pack(f"{prefix}.{i}", item, tensors) for i, item in enumerate(value)]
+        return {"tuple" if isinstance(value, tuple) else "list": packed}
+    if value is None or isinstance(value, bool | int | float | str):
+        return value
+    raise TypeError(
+        f"{prefix} is {type(value).__name__}, which a checkpoint cannot hold; an optimizer's "
+        "state must be tensors, numbers, strings, lists, tuples and dicts"
+    )
+
+
+def _unpack(value: Any, tensors: Mapping[str, Tensor]) -> Any:
+    if not isinstance(value, dict):
+        return value
+    ((kind, content),) = value.items()
+    if kind == "tensor":
+        return tensors[content]
+    if kind == "dict":
+        return {key: _unpack(item, tensors) for key, item in content}
+    items = [_unpack(item, tensors) for item in content]
+    return tuple(items) if kind == "tuple" else items
+
+
+def _match_layouts(optimizer: Optimizer) -> None:
+    """Lays moments out in memory as their parameters are: fused kernels read them side by side."""
+    for parameter, state in optimizer.state.items():
+        for key, value in state.items():
+            if isinstance(value, Tensor) and value.shape == parameter.shape:
+                state[key] = torch.empty_like(parameter, dtype=value.dtype).copy_(value)
+
+
+def _lock_file(file: IO[bytes]) -> None:
+    """Takes an exclusive lock that the system drops when the process ends.
+
+    Raises:
+        OSError: If another process has it.
+    """
+    if sys.platform == "win32":
+        import msvcrt
+
+        msvcrt.locking(file.fileno(), msvcrt.LK_NBLCK, 1)
+    else:
+        import fcntl
+
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)

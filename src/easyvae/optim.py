@@ -1,0 +1,196 @@
+"""The default optimizer and its learning-rate schedule."""
+
+import math
+from collections.abc import Callable, Iterable
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.optim import Optimizer
+from torch.optim.adamw import adamw
+
+DEFAULT_LR = 2e-3
+DEFAULT_BATCH_SIZE = 32
+
+
+class Muon(Optimizer):
+    """Orthogonalised momentum for convolutions, AdamW for all other parameters.
+
+    A convolution's weight is read as a matrix, one row per first channel. Its update is the
+    nearest orthogonal matrix to the momentum, so that every direction of the matrix learns at
+    the same rate, however rare its gradient. It is scaled to the size of an AdamW update, and so
+    one learning rate serves all parameters.
+
+    Args:
+        parameters: The parameters; those of three or more dimensions are the convolutions.
+        lr: Learning rate, above 0.
+        momentum: Share of the momentum that each step keeps, in [0, 1).
+        betas: AdamW's shares of the first and second moments, each in [0, 1).
+        eps: AdamW's term against division by zero.
+        weight_decay: Share of each weight that a step at `lr=1` would take away.
+
+    Raises:
+        ValueError: If an argument is out of its range.
+
+    Example:
+        >>> layer = nn.Conv2d(3, 8, 4)
+        >>> optimizer = Muon(layer.parameters(), lr=0.01)
+        >>> layer(torch.ones(1, 3, 4, 4)).sum().backward()
+        >>> optimizer.step()
+
+    Reference:
+        K. Jordan et al., "Muon: An optimizer for hidden layers in neural networks", 2024; the
+        scale: J. Liu et al., "Muon is Scalable for LLM Training", 2025,
+        https://arxiv.org/abs/2502.16982
+    """
+
+    def __init__(
+        self,
+        parameters: Iterable[Tensor],
+        lr: float = DEFAULT_LR,
+        *,
+        momentum: float = 0.95,
+        betas: tuple[float, float] = (0.9, 0.99),
+        eps: float = 1e-8,
+        weight_decay: float = 0.0,
+    ) -> None:
+        """Sorts the parameters into the two groups."""
+        if not (math.isfinite(lr) and lr > 0):
+            raise ValueError(f"`lr` (={lr}) must be finite and above 0")
+        for name, value in (
+            ("momentum", momentum),
+            ("betas[0]", betas[0]),
+            ("betas[1]", betas[1]),
+        ):
+            if not 0 <= value < 1:
+                raise ValueError(f"`{name}` (={value}) must be in [0, 1)")
+        everything = list(parameters)
+        groups = [
+            {"params": [p for p in everything if p.ndim >= 3], "orthogonal": True},
+            {"params": [p for p in everything if p.ndim < 3], "orthogonal": False},
+        ]
+        defaults = {
+            "lr": lr,
+            "momentum": momentum,
+            "betas": tuple(betas),
+            "eps": eps,
+            "weight_decay": weight_decay,
+        }
+        super().__init__([group for group in groups if group["params"]], defaults)
+
+    @torch.no_grad()
+    def step(self, closure: Callable[[], float] | None = None) -> float | None:  # type: ignore[override]  # as in torch's own optimizers
+        """Takes one step from the parameters' gradients."""
+        loss = None
+        if closure is not None:
+            with torch.enable_grad():
+                loss = closure()
+        for group in self.param_groups:
+            parameters = [p for p in group["params"] if p.grad is not None]
+            if group["orthogonal"]:
+                self._step_orthogonal(parameters, group)
+            else:
+                self._step_adamw(parameters, group)
+        return loss
+
+    def _step_orthogonal(self, parameters: list[Tensor], group: dict[str, Any]) -> None:
+        for p in parameters:
+            state, grad = self.state[p], _grad(p)
+            if not state:
+                state["momentum"] = torch.zeros_like(p)
+            state["momentum"].lerp_(grad, 1 - group["momentum"])
+            ahead = torch.lerp(grad, state["momentum"], group["momentum"])  # Nesterov
+            update = orthogonalize(ahead.flatten(1))
+            # An orthogonal m x n matrix has entries of RMS 1 / sqrt(max(m, n)); AdamW's have 0.2.
+            scale = 0.2 * math.sqrt(max(update.shape))
+            p.mul_(1 - group["lr"] * group["weight_decay"])
+            p.add_(update.view(p.shape), alpha=-group["lr"] * scale)
+
+    def _step_adamw(self, parameters: list[Tensor], group: dict[str, Any]) -> None:
+        for p in parameters:
+            if not self.state[p]:
+                self.state[p] = {
+                    "step": torch.zeros((), dtype=torch.float32, device=p.device),
+                    "exp_avg": torch.zeros_like(p),
+                    "exp_avg_sq": torch.zeros_like(p),
+                }
+        states = [self.state[p] for p in parameters]
+        adamw(
+            parameters,
+            [_grad(p) for p in parameters],
+            [state["exp_avg"] for state in states],
+            [state["exp_avg_sq"] for state in states],
+            [],
+            [state["step"] for state in states],
+            fused=all(p.device.type in ("cpu", "cuda", "mps") for p in parameters),
+            amsgrad=False,
+            beta1=group["betas"][0],
+            beta2=group["betas"][1],
+            lr=group["lr"],
+            weight_decay=group["weight_decay"],
+            eps=group["eps"],
+            maximize=False,
+        )
+
+
+def orthogonalize(matrix: Tensor, *, steps: int = 5) -> Tensor:
+    """Approximates the orthogonal matrix nearest to a given one, by a Newton-Schulz iteration.
+
+    With the singular values `s` of the matrix divided by its Frobenius norm, each step maps
+    `s` to `3.4445 s - 4.775 s^3 + 2.0315 s^5`, which drives all but the smallest into about
+    [0.7, 1.2]. Only the small Gram matrix is iterated on; the large one is read twice.
+
+    Args:
+        matrix: (m, n), in float32 or wider.
+        steps: Number of iterations.
+
+    Returns:
+        (m, n); zero for a zero matrix.
+
+    Example:
+        >>> x = orthogonalize(torch.tensor([[3.0, 0.0, 0.0], [0.0, 0.0, 2.0]]))
+        >>> bool(((x @ x.T).diagonal() - 1).abs().max() < 0.4)
+        True
+
+    Reference:
+        K. Jordan et al., "Muon: An optimizer for hidden layers in neural networks", 2024.
+    """
+    tall = matrix.shape[0] > matrix.shape[1]
+    x = matrix.T if tall else matrix
+    x = x / x.norm().clamp(min=1e-20)
+    gram = x @ x.T  # (m, m)
+    eye = torch.eye(len(gram), dtype=x.dtype, device=x.device)
+    product = eye
+    for _ in range(steps):
+        step = 3.4445 * eye - 4.7750 * gram + 2.0315 * gram @ gram
+        product = step @ product
+        gram = step @ gram @ step
+    x = product @ x
+    result: Tensor = x.T if tall else x
+    return result
+
+
+def _grad(p: Tensor) -> Tensor:
+    return torch.zeros_like(p) if p.grad is None else p.grad
+
+
+def default_optimizer(model: nn.Module, lr: float | None = None) -> Optimizer:
+    """Builds the optimizer that `fit` uses when it is given none."""
+    return Muon(model.parameters(), lr=DEFAULT_LR if lr is None else lr)
+
+
+def lr_factor(step: int, steps: int) -> float:
+    """Returns what the learning rate is multiplied by: a short warm-up, then half a cosine to 0.
+
+    Args:
+        step: Steps taken, from 0.
+        steps: Steps of the whole run, at least 1.
+
+    Example:
+        >>> [round(lr_factor(step, 1000), 2) for step in (0, 29, 500, 999)]
+        [0.03, 1.0, 0.52, 0.0]
+    """
+    warmup = max(1, min(100, round(0.03 * steps)))
+    if step < warmup:
+        return (step + 1) / warmup
+    return (1 + math.cos(math.pi * (step - warmup + 1) / (steps - warmup + 1))) / 2

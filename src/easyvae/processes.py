@@ -1,0 +1,153 @@
+"""One process or many, one device or many: what the training loop needs to know of them."""
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any, Literal
+
+import torch
+from torch import Tensor, nn
+
+if TYPE_CHECKING:
+    from accelerate import Accelerator
+
+
+class SingleProcess:
+    """Training in this process alone; the interface that `ManyProcesses` shares."""
+
+    rank = 0
+    world = 1
+
+    def __init__(self, device: str | torch.device) -> None:
+        """Chooses the device: "auto" is the first of a CUDA GPU, an Apple GPU and the CPU."""
+        self.device = choose_device(device)
+
+    def wrap(self, model: nn.Module) -> nn.Module:
+        """Returns the module to call in training, whose gradients are shared by all processes."""
+        return model
+
+    def backward(self, loss: Tensor) -> None:
+        """Computes the gradients."""
+        loss.backward()  # type: ignore[no-untyped-call]  # torch leaves it untyped
+
+    def sum(self, values: Tensor) -> Tensor:
+        """Adds up a tensor over all processes."""
+        return values
+
+    def wait(self) -> None:
+        """Waits until all processes are here."""
+
+    @contextmanager
+    def first_alone(self) -> Iterator[None]:
+        """Runs the block in the first process, and then in the others."""
+        if self.rank > 0:
+            self.wait()
+        yield
+        if self.rank == 0:
+            self.wait()
+
+    def end(self) -> None:
+        """Leaves the group of processes."""
+
+
+class ManyProcesses(SingleProcess):
+    """Training in the processes that an `accelerate.Accelerator` knows of."""
+
+    def __init__(self, accelerator: "Accelerator") -> None:
+        """Takes device, rank and number of processes from the accelerator."""
+        self.accelerator = accelerator
+        self.device = accelerator.device
+        self.rank = accelerator.process_index
+        self.world = accelerator.num_processes
+
+    def wrap(self, model: nn.Module) -> nn.Module:
+        """See `SingleProcess`."""
+        wrapped: nn.Module = self.accelerator.prepare_model(model)
+        return wrapped
+
+    def backward(self, loss: Tensor) -> None:
+        """See `SingleProcess`."""
+        self.accelerator.backward(loss)
+
+    def sum(self, values: Tensor) -> Tensor:
+        """See `SingleProcess`."""
+        # A copy on the processes' device: not every backend can add on the CPU.
+        total: Tensor = self.accelerator.reduce(values.to(self.device), reduction="sum")
+        return total.to(values.device)
+
+    def wait(self) -> None:
+        """See `SingleProcess`."""
+        self.accelerator.wait_for_everyone()
+
+    def end(self) -> None:
+        """See `SingleProcess`; without it some backends abort when Python exits."""
+        self.accelerator.end_training()
+
+
+def choose_processes(
+    accelerator: "Accelerator | None", device: str | torch.device
+) -> SingleProcess:
+    """Returns the processes to train in.
+
+    Under `torchrun` an accelerator is made if none is given.
+
+    Raises:
+        ImportError: If there are several processes and accelerate is not installed.
+    """
+    if accelerator is None and int(os.environ.get("WORLD_SIZE", "1")) > 1:
+        try:
+            from accelerate import Accelerator
+        except ImportError as error:
+            raise ImportError(
+                'training in several processes needs accelerate: pip install "easyvae[train]"'
+            ) from error
+        accelerator = Accelerator(cpu=choose_device(device).type == "cpu")
+    return SingleProcess(device) if accelerator is None else ManyProcesses(accelerator)
+
+
+def choose_device(device: str | torch.device) -> torch.device:
+    """Returns the device that a name stands for; "auto" is the fastest kind there is.
+
+    Raises:
+        ValueError: If there is no such device.
+    """
+    if device == "auto":
+        if torch.cuda.is_available():
+            return torch.device("cuda")
+        return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
+    try:
+        chosen = torch.device(device)
+        torch.empty(0, device=chosen)
+    except (RuntimeError, AssertionError, NotImplementedError) as error:
+        reason = str(error).splitlines()[0]
+        raise ValueError(
+            f"`device` (={device!r}) must be 'auto' or a device of this machine ({reason})"
+        ) from None
+    return chosen
+
+
+def choose_precision(
+    precision: Literal["auto", "float32", "bfloat16"], device: torch.device
+) -> torch.dtype:
+    """Returns the dtype of the convolutions: "auto" is bfloat16 where the hardware is fast at it.
+
+    Raises:
+        ValueError: If the name is unknown.
+    """
+    if precision == "float32":
+        return torch.float32
+    if precision == "bfloat16":
+        return torch.bfloat16
+    if precision != "auto":
+        raise ValueError(
+            f"`precision` (={precision!r}) must be 'auto', 'float32' or 'bfloat16' (whose range, "
+            "unlike float16's, needs no loss scaling)"
+        )
+    if device.type == "cuda":
+        fast = torch.cuda.get_device_capability(device) >= (8, 0)
+    elif device.type == "cpu":
+        known: dict[str, Any] = getattr(torch.cpu, "get_capabilities", dict)()
+        fast = bool(known.get("avx512_bf16") or known.get("amx_bf16") or known.get("bf16"))
+    else:
+        fast = False
+    return torch.bfloat16 if fast else torch.float32

@@ -1,0 +1,47 @@
+"""Ctrl-C and SIGTERM as requests: a step under way is finished before the program ends."""
+
+import signal
+import threading
+from types import FrameType
+from typing import Any, NoReturn, Self
+
+
+class StopSignals:
+    """Notes the first signal, and lets a second one through.
+
+    Only the main thread can handle signals; in others this does nothing.
+    """
+
+    def __init__(self) -> None:
+        """Starts with no signal noted."""
+        self.requested: int | None = None
+        self._before: dict[int, Any] = {}
+
+    def __enter__(self) -> Self:
+        """Takes the signals over."""
+        if threading.current_thread() is threading.main_thread():
+            for number in (signal.SIGINT, signal.SIGTERM):
+                self._before[number] = signal.signal(number, self._note)
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        """Gives the signals back."""
+        for number, handler in self._before.items():
+            signal.signal(number, handler)
+        self._before.clear()
+
+    def leave(self, advice: str) -> NoReturn:
+        """Ends the program as the signal would have.
+
+        Raises:
+            KeyboardInterrupt: After Ctrl-C.
+            SystemExit: After SIGTERM, with the customary exit code 143.
+        """
+        if self.requested == signal.SIGTERM:
+            raise SystemExit(128 + signal.SIGTERM)
+        raise KeyboardInterrupt(advice)
+
+    def _note(self, number: int, frame: FrameType | None) -> None:
+        if self.requested is not None:
+            raise KeyboardInterrupt
+        self.requested = number
