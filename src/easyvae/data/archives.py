@@ -1,0 +1,175 @@
+"""Picture files inside a zip archive, read in place: nothing is ever extracted to disk.
+
+An archive is treated as hostile. Its table of contents may be 32 MB long (some 400,000 members;
+more pictures than that belong in a folder), a member may hold 128 MB and inflate by 100 to 1, and
+these caps count the bytes that really come out, whatever sizes the archive claims.
+"""
+
+import hashlib
+import io
+import re
+import stat
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+
+from easyvae.data.pictures import MAX_BYTES, ImageError, printable
+
+MAX_DIRECTORY = 32 * 2**20
+MAX_RATIO = 100
+# Below this size any ratio is harmless: an uncompressed PNG of one colour inflates 1000:1.
+RATIO_FLOOR = 2**20
+_LOCAL_HEADER = 30
+_CHUNK = 2**18
+# bzip2 and LZMA members cannot be inflated piece by piece within bounds by the standard library.
+_METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
+
+
+class _CappedFile(io.FileIO):
+    """A file that refuses a read as large as an oversized table of contents asks for."""
+
+    def read(self, size: int | None = -1) -> bytes:
+        """Read up to `size` bytes, or to the end, within the cap."""
+        if size is None or size < 0 or size > MAX_DIRECTORY:
+            size = MAX_DIRECTORY + 1
+        data = super().read(size) or b""
+        if len(data) > MAX_DIRECTORY:
+            limit = f"{MAX_DIRECTORY // 2**20} MB"
+            raise zipfile.BadZipFile(f"its table of contents is over {limit}; use a folder")
+        return data
+
+
+class Archive:
+    """The picture files in a zip archive, in the order of their names.
+
+    Members that point outside the archive, links, hidden files and repeated names are skipped;
+    encrypted, overlapping and unsupported ones are unreadable; archives within are ignored.
+    See `easyvae.data.sources.Source` for the attributes.
+    """
+
+    def __init__(
+        self, path: Path, *, is_picture: Callable[[str], bool], is_hidden: Callable[[str], bool]
+    ) -> None:
+        """Read the table of contents.
+
+        Args:
+            path: the archive.
+            is_picture: whether a file's name is a picture's.
+            is_hidden: whether one part of a path is hidden.
+
+        Raises:
+            ImageError: it is no zip archive, or its table of contents is damaged or too long.
+        """
+        self.path = path
+        self.names: list[str] = []
+        self.size = 0
+        self.unreadable: list[tuple[str, str]] = []
+        self.skipped: list[tuple[str, str]] = []
+        self.ignored = 0
+        self._file = _CappedFile(path)
+        try:
+            status = path.stat()
+            self._zip = zipfile.ZipFile(self._file)
+            members = self._zip.infolist()
+        # zipfile raises anything over a damaged archive, struct.error and UnicodeDecodeError too.
+        except Exception as error:
+            self._file.close()
+            raise ImageError(
+                path, f"not a readable zip archive: {printable(' '.join(str(error).split()))}"
+            ) from error
+        self._members: dict[str, zipfile.ZipInfo] = {}
+        overlapping = _overlapping(members, self._zip.start_dir)
+        for member in members:
+            self._sort_in(member, member in overlapping, is_picture, is_hidden)
+        self.names = sorted(self._members)
+        stamp = (status.st_size, status.st_mtime_ns, status.st_ctime_ns)
+        self.fingerprint = hashlib.sha256(repr(stamp).encode()).hexdigest()
+
+    def _sort_in(
+        self,
+        member: zipfile.ZipInfo,
+        overlaps: bool,
+        is_picture: Callable[[str], bool],
+        is_hidden: Callable[[str], bool],
+    ) -> None:
+        """Decide whether a member is a candidate, unreadable, skipped or ignored."""
+        name = member.filename
+        parts = re.split(r"[/\\]", name)
+        kind = stat.S_IFMT(member.external_attr >> 16)
+        if member.is_dir():
+            return
+        if ".." in parts or parts[0] == "" or re.match(r"[A-Za-z]:", name):
+            self.skipped.append((name, "points outside the archive"))
+        elif any(is_hidden(part) for part in parts):
+            self.skipped.append((name, "hidden"))
+        elif kind == stat.S_IFLNK:
+            self.skipped.append((name, "a symbolic link"))
+        elif kind not in (0, stat.S_IFREG):
+            self.skipped.append((name, "not a regular file"))
+        elif not is_picture(name):
+            self.ignored += 1
+        elif name in self._members:
+            self.skipped.append((name, "repeats the name of another member"))
+        elif member.flag_bits & 0x1:
+            self.unreadable.append((name, "encrypted"))
+        elif member.compress_type not in _METHODS:
+            self.unreadable.append((name, "neither stored nor deflated"))
+        elif overlaps:
+            self.unreadable.append((name, "overlaps another member"))
+        else:
+            self._members[name] = member
+            self.size += member.compress_size
+
+    def read(self, name: str) -> bytes:
+        """Return the content of one member, within the caps.
+
+        Raises:
+            ImageError: it is damaged, too large, inflates too far, or is not as long as it claims.
+        """
+        member = self._members[name]
+        full_name = str(self.path / name)
+        cap = min(MAX_BYTES, max(RATIO_FLOOR, MAX_RATIO * member.compress_size))
+        chunks, total = [], 0
+        try:
+            with self._zip.open(member) as file:
+                while chunk := file.read(_CHUNK):
+                    chunks.append(chunk)
+                    total += len(chunk)
+                    if total > cap:
+                        raise ImageError(full_name, _too_large(cap))
+        except ImageError:
+            raise
+        except Exception as error:  # as above: zlib.error, EOFError, BadZipFile, OSError and more
+            raise ImageError(
+                full_name, f"damaged archive member: {printable(' '.join(str(error).split()))}"
+            ) from error
+        if total != member.file_size:
+            raise ImageError(full_name, f"holds {total} bytes but claims {member.file_size}")
+        return b"".join(chunks)
+
+    def close(self) -> None:
+        """Close the archive."""
+        self._zip.close()
+        self._file.close()
+
+
+def _too_large(cap: int) -> str:
+    if cap == MAX_BYTES:
+        return f"larger than {MAX_BYTES // 2**20} MB"
+    return f"inflates by more than {MAX_RATIO}:1, as a zip bomb does"
+
+
+def _overlapping(members: list[zipfile.ZipInfo], end: int) -> set[zipfile.ZipInfo]:
+    """Return the members whose data runs into the next one's, or past the last one's end."""
+    ordered = sorted(members, key=lambda member: member.header_offset)
+    ends = [member.header_offset for member in ordered[1:]] + [end]
+    return {
+        member
+        for member, limit in zip(ordered, ends, strict=True)
+        if member.header_offset + _least_size(member) > limit
+    }
+
+
+def _least_size(member: zipfile.ZipInfo) -> int:
+    """Return how long a member is at least: its local header may hold extra fields besides."""
+    return _LOCAL_HEADER + len(member.orig_filename) + member.compress_size

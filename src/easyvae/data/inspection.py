@@ -1,0 +1,132 @@
+"""A look at a folder or archive of pictures before training on it."""
+
+import hashlib
+from collections import Counter
+from contextlib import closing
+from dataclasses import dataclass, field
+from os import PathLike
+
+import numpy as np
+
+from easyvae.data.pictures import ImageError, flatten, open_picture
+from easyvae.data.sources import open_source
+from easyvae.data.store import counted, listed
+
+_NEARLY_BLACK = 8
+
+
+@dataclass
+class Inspection:
+    """What the pictures in a folder or archive are like.
+
+    Attributes:
+        pictures: readable pictures, byte-identical copies included.
+        sizes: how many pictures have each (width, height), as stored in the file.
+        modes: how many have each of Pillow's modes: "RGB", "L", "CMYK", "P" and so on.
+        formats: how many are "JPEG", "PNG", "WEBP".
+        copies: how many are byte-identical to an earlier one.
+        nearly_black: names of those whose mean luminance is below 8 of 255.
+        unreadable: (name, reason) of each picture that cannot be read.
+        skipped: (name, reason) of archive members that are not to be read.
+        ignored: how many files of other kinds there are.
+    """
+
+    pictures: int = 0
+    sizes: Counter[tuple[int, int]] = field(default_factory=Counter)
+    modes: Counter[str] = field(default_factory=Counter)
+    formats: Counter[str] = field(default_factory=Counter)
+    copies: int = 0
+    nearly_black: list[str] = field(default_factory=list)
+    unreadable: list[tuple[str, str]] = field(default_factory=list)
+    skipped: list[tuple[str, str]] = field(default_factory=list)
+    ignored: int = 0
+
+    def __str__(self) -> str:
+        """Return a few lines for a person to read."""
+        sizes = {f"{width} x {height}": n for (width, height), n in self.sizes.items()}
+        lines = [
+            counted(self.pictures, "picture"),
+            f"sizes: {_most(Counter(sizes))}",
+            f"modes: {_most(self.modes)}",
+            f"formats: {_most(self.formats)}",
+            f"byte-identical copies: {self.copies:,}",
+            f"nearly black: {len(self.nearly_black):,}",
+            f"unreadable: {len(self.unreadable):,} {listed(tuple(self.unreadable))}".rstrip(),
+        ]
+        if self.skipped:
+            lines.append(f"skipped: {listed(tuple(self.skipped))}")
+        return "\n".join([*lines, f"other files: {self.ignored:,}"])
+
+
+def inspect_pictures(source: str | PathLike[str]) -> Inspection:
+    """Read every picture in a folder, zip archive or file once, one at a time, and describe them.
+
+    Raises:
+        ImageError: there is nothing at `source`, or it is no folder, archive or picture.
+
+    Example:
+        >>> import tempfile
+        >>> from pathlib import Path
+        >>> from PIL import Image
+        >>> folder = Path(tempfile.mkdtemp())
+        >>> Image.new("L", (80, 60)).save(folder / "night.png")
+        >>> found = inspect_pictures(folder)
+        >>> found.sizes, found.nearly_black
+        (Counter({(80, 60): 1}), ['night.png'])
+    """
+    with closing(open_source(source)) as found:
+        seen = Inspection(
+            unreadable=list(found.unreadable), skipped=found.skipped, ignored=found.ignored
+        )
+        known: dict[bytes, _Facts | str] = {}
+        for name in found.names:
+            try:
+                data = found.read(name)
+            except ImageError as error:
+                seen.unreadable.append((name, error.fault))
+                continue
+            key = hashlib.blake2b(data, digest_size=16).digest()
+            facts = known.get(key)
+            seen.copies += facts is not None and not isinstance(facts, str)
+            if facts is None:
+                facts = known[key] = _facts(data, str(found.path / name))
+            if isinstance(facts, str):
+                seen.unreadable.append((name, facts))
+                continue
+            seen.pictures += 1
+            seen.sizes[facts.size] += 1
+            seen.modes[facts.mode] += 1
+            seen.formats[facts.format] += 1
+            if facts.dark:
+                seen.nearly_black.append(name)
+    return seen
+
+
+@dataclass(frozen=True, slots=True)
+class _Facts:
+    size: tuple[int, int]
+    mode: str
+    format: str
+    dark: bool
+
+
+def _facts(data: bytes, name: str) -> _Facts | str:
+    """Return the facts about one picture file, or why it cannot be read."""
+    try:
+        with open_picture(data, name) as image:
+            dark = bool(np.asarray(flatten(image, "L")).mean() < _NEARLY_BLACK)
+            return _Facts(image.size, image.mode, image.format or "", dark)
+    except ImageError as error:
+        return error.fault
+
+
+def _most(counts: "Counter[str]") -> str:
+    """Return the five most frequent, with how many of each, and how many others there are.
+
+    Example:
+        >>> _most(Counter(RGB=1200, L=3))
+        'RGB (1,200), L (3)'
+    """
+    shown = [f"{name} ({n:,})" for name, n in counts.most_common(5)]
+    more = len(counts) - len(shown)
+    return ", ".join(shown) + (f" and {more:,} more" if more > 0 else "")

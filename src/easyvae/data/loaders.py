@@ -1,0 +1,216 @@
+"""A user's own DataLoader: its batches as they come, made a pure function of seed and epoch."""
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import numpy as np
+from torch.utils.data import (
+    BatchSampler,
+    DataLoader,
+    IterableDataset,
+    RandomSampler,
+    SequentialSampler,
+    Subset,
+)
+
+from easyvae.data.batches import Batch, check_rank, share, split_digests
+from easyvae.data.random_state import RandomState, generators_of, mixed_seed
+from easyvae.data.rows import as_pictures, batch_images
+from easyvae.data.store import Pictures, digest_rows
+
+_INSTEAD = "pass `validation=None`, or a second loader or data set as `validation`"
+
+
+class LoaderBatches:
+    """The batches of a DataLoader, streamed: the interface of `Batches`.
+
+    The loader shuffles and transforms under a random state seeded by (seed, epoch); the global
+    states of torch, NumPy and `random`, and any generator the loader was given, are as they were
+    whenever the consumer has the turn. Workers that persist over epochs keep their own random
+    state, so give random transforms to a loader without `persistent_workers`.
+
+    Args:
+        loader: yields `x`, `(x, ...)` or `{"image": x}` with `x` of `(n, *shape)`.
+        shape: the model's `(C, *spatial)`.
+        seed: of the loader's random state.
+        rank: which process this is. Each reads every batch and keeps its own part.
+        world: how many processes there are.
+
+    Attributes:
+        images_per_epoch: how many images an epoch has, or `None` where the loader does not tell.
+
+    Raises:
+        ValueError: the loader has no length, or no batches.
+
+    Example:
+        >>> import torch
+        >>> loader = DataLoader(torch.zeros(10, 1, 8, 8), batch_size=4, shuffle=True)
+        >>> batches = LoaderBatches(loader, shape=(1, 8, 8), seed=0)
+        >>> len(batches), batches.images_per_epoch, [batch.total for batch in batches.epoch(0)]
+        (3, 10, [4, 4, 2])
+    """
+
+    def __init__(
+        self,
+        loader: "DataLoader[Any]",
+        *,
+        shape: Sequence[int],
+        seed: int,
+        rank: int = 0,
+        world: int = 1,
+    ) -> None:
+        """Work out how many batches and pictures an epoch has."""
+        try:
+            batches = len(loader)
+        except TypeError as error:
+            raise ValueError(
+                "`data` is a DataLoader without a length: give its data set a `__len__`, "
+                "or read it into a tensor first"
+            ) from error
+        check_rank(rank, world)
+        images = _images_in(loader)
+        last = images % loader.batch_size if images and loader.batch_size else 0
+        if images is not None and 0 < last < world:  # too few for every process: left out
+            batches, images = batches - 1, images - last
+        if batches < 1:
+            raise ValueError(
+                f"`data` is a DataLoader with no batch for {world} process(es): "
+                "it is empty, or `drop_last` drops all there is"
+            )
+        self.images_per_epoch = images
+        self._loader = loader
+        self._shape = tuple(shape)
+        self._seed = seed
+        self._rank = rank
+        self._world = world
+        self._batches = batches
+
+    def __len__(self) -> int:
+        """Return how many batches an epoch has."""
+        return self._batches
+
+    def epoch(self, epoch: int, start: int = 0) -> Iterator[Batch]:
+        """Yield this process's part of each batch of an epoch, from batch `start` on.
+
+        The batches before `start` are loaded too, since only the loader knows what it draws.
+        """
+        seed = mixed_seed(self._seed, epoch, "loader")
+        state = RandomState(seed, generators_of(self._loader))
+        with state.active():
+            batches = iter(self._loader)
+        for number in range(self._batches):
+            with state.active():
+                batch = next(batches, None)
+            if batch is None:
+                raise ValueError(
+                    f"`data` is a DataLoader of length {len(self._loader)} that ended after "
+                    f"{number} batches"
+                )
+            if number < start:
+                continue
+            images = batch_images(batch, self._shape, number)
+            low, high = share(len(images), self._rank, self._world)
+            if len(images) < self._world:
+                raise ValueError(
+                    f"batch {number} of `data` has {len(images)} images: each of {self._world} "
+                    "processes needs one"
+                )
+            yield Batch(images[low:high], low, len(images))
+
+
+def _images_in(loader: "DataLoader[Any]") -> int | None:
+    """Return how many images an epoch of a loader has, if it makes its batches itself."""
+    if loader.batch_size is None or isinstance(loader.dataset, IterableDataset):
+        return None
+    count = len(loader.sampler)  # type: ignore[arg-type] # len(loader) has just asked it for this
+    return count - count % loader.batch_size if loader.drop_last else count
+
+
+def split_loader(
+    loader: "DataLoader[Any]", fraction: float, seed: int, shape: Sequence[int]
+) -> "tuple[DataLoader[Any], Pictures]":
+    """Set a part of a DataLoader's data set aside for validation.
+
+    Every row is read once to find identical ones, and the validation rows once more, to be kept
+    in memory. Where transforms are random, identical pictures look different and may straddle
+    the split.
+
+    Args:
+        loader: over a map-style data set, in order or shuffled.
+        fraction: the validation part, strictly between 0 and 1.
+        seed: chooses one of the possible divisions.
+        shape: the model's `(C, *spatial)`.
+
+    Returns:
+        A loader like the one given over the training part, and the validation pictures.
+
+    Raises:
+        ValueError: the loader picks its rows in a way of its own, its data set is not map-style,
+            or there is nothing to set aside.
+
+    Example:
+        >>> import torch
+        >>> loader = DataLoader(torch.rand(10, 1, 8, 8), batch_size=4, shuffle=True)
+        >>> train, validation = split_loader(loader, 0.2, seed=0, shape=(1, 8, 8))
+        >>> len(train.dataset), len(validation)
+        (8, 2)
+    """
+    _check_splittable(loader)
+    sizes = tuple(shape)
+    count = len(loader.dataset)  # type: ignore[arg-type] # checked just above
+    everything = _with_rows(loader, range(count), shuffle=False)
+    digests = []
+    with RandomState(0, generators_of(loader)).active():
+        for number, batch in enumerate(everything):
+            digests.append(digest_rows(batch_images(batch, sizes, number)))
+    found = sum(len(part) for part in digests)
+    if found != count:
+        raise ValueError(
+            f"`data` is a DataLoader that makes {found} images of {count} rows: {_INSTEAD}"
+        )
+    train, held_out = split_digests(np.concatenate(digests), fraction, seed)
+    validation = as_pictures(_with_rows(loader, held_out.tolist(), shuffle=False), sizes)
+    shuffle = isinstance(loader.sampler, RandomSampler)
+    return _with_rows(loader, train.tolist(), shuffle=shuffle), validation
+
+
+def _check_splittable(loader: "DataLoader[Any]") -> None:
+    """Check that a loader can be rebuilt over a part of its rows without changing its meaning."""
+    sampler = loader.sampler
+    if isinstance(loader.dataset, IterableDataset) or not hasattr(loader.dataset, "__len__"):
+        fault = "its data set is not map-style"
+    elif loader.batch_size is None or type(loader.batch_sampler) is not BatchSampler:
+        fault = "it has a `batch_sampler` of its own, or none"
+    elif type(sampler) not in (SequentialSampler, RandomSampler):
+        fault = f"it has a {type(sampler).__name__}"
+    elif isinstance(sampler, RandomSampler) and (
+        sampler.replacement or sampler.num_samples != len(loader.dataset)
+    ):
+        fault = "its sampler draws rows with replacement, or only some"
+    else:
+        return
+    raise ValueError(f"`data` is a DataLoader that cannot be split, since {fault}: {_INSTEAD}")
+
+
+def _with_rows(
+    loader: "DataLoader[Any]", rows: Sequence[int], *, shuffle: bool
+) -> "DataLoader[Any]":
+    """Return a loader like the one given, over some rows of its data set."""
+    generator = loader.generator
+    if generator is None:
+        generator = getattr(loader.sampler, "generator", None)
+    return DataLoader(
+        Subset(loader.dataset, rows),
+        batch_size=loader.batch_size,
+        shuffle=shuffle,
+        num_workers=loader.num_workers,
+        collate_fn=loader.collate_fn,
+        pin_memory=loader.pin_memory,
+        drop_last=loader.drop_last and shuffle,
+        timeout=loader.timeout,
+        worker_init_fn=loader.worker_init_fn,
+        multiprocessing_context=loader.multiprocessing_context,
+        generator=generator,
+        prefetch_factor=loader.prefetch_factor,
+        persistent_workers=loader.persistent_workers,
+    )

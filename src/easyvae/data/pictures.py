@@ -1,0 +1,238 @@
+"""One picture: from a file, or bytes that claim to be one, to the pixels a model takes."""
+
+import contextlib
+import io
+import stat
+from collections.abc import Iterator, Sequence
+from os import PathLike
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from easyvae.data.pillow import import_pillow, quiet_pillow
+
+if TYPE_CHECKING:
+    from PIL import Image
+
+# Opened by content, whatever the name says: Pillow knows some fifty formats, and the ones left
+# out (EPS, which starts Ghostscript, among them) are a risk without a use here.
+FORMATS = ("JPEG", "PNG", "WEBP")
+EXTENSIONS = frozenset({".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp"})
+MAX_PIXELS = 89_000_000
+MAX_BYTES = 128 * 2**20
+_TOO_LARGE = f"over the limit of {MAX_PIXELS / 1e6:.0f} megapixels"
+
+# EXIF orientation -> name of the transposition that puts the picture upright.
+_UPRIGHT = {
+    2: "FLIP_LEFT_RIGHT",
+    3: "ROTATE_180",
+    4: "FLIP_TOP_BOTTOM",
+    5: "TRANSPOSE",
+    6: "ROTATE_270",
+    7: "TRANSVERSE",
+    8: "ROTATE_90",
+}
+_ORIENTATION = 0x0112
+
+
+class ImageError(ValueError):
+    """A picture, or a collection of them, that cannot be read.
+
+    Attributes:
+        path: the file, folder or archive member at fault.
+        fault: what is wrong with it, in one line.
+
+    Example:
+        >>> print(ImageError("cats/7.jpg", "the file is empty"))
+        cats/7.jpg: the file is empty
+    """
+
+    def __init__(self, path: str | PathLike[str], fault: str) -> None:
+        """Keep both arguments in `args`, so that the error survives pickling by a worker."""
+        super().__init__(str(path), fault)
+        self.path = str(path)
+        self.fault = fault
+
+    def __str__(self) -> str:
+        """Return the path and the fault as one printable line."""
+        return f"{printable(self.path)}: {self.fault}"
+
+
+def printable(text: str) -> str:
+    r"""Return `text` with line breaks and other unprintable characters escaped.
+
+    File names hold any bytes: a line break would forge a line of a report, and a lone surrogate
+    cannot be printed at all.
+
+    Example:
+        >>> printable("a\nb")
+        'a\\nb'
+    """
+    if text.isprintable():
+        return text
+    return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)
+
+
+def read_image(
+    source: str | PathLike[str] | bytes,
+    shape: Sequence[int],
+    *,
+    background: tuple[int, int, int] = (255, 255, 255),
+    name: str = "picture",
+) -> NDArray[np.uint8]:
+    """Read one JPEG, PNG or WEBP picture as the pixels of an image of the given shape.
+
+    The picture is decoded in full, turned upright by its EXIF orientation, laid over `background`
+    where it is transparent, reduced from 16 to 8 bits by scale, converted to grey or RGB,
+    cropped about its centre to the shape's aspect ratio and resized with a Lanczos filter. One
+    that has the right size already keeps its pixels bit for bit. Of an animation the first frame
+    is read. Colour profiles are ignored.
+
+    Args:
+        source: a path, or a file's content.
+        shape: `(C, H, W)`, with 1 (grey) or 3 (RGB) channels.
+        background: the red, green and blue (0 to 255) shown through transparent pixels.
+        name: what errors call a `source` given as bytes.
+
+    Returns:
+        Pixels from 0 to 255, `(C, H, W)`.
+
+    Raises:
+        ImageError: it is no such picture, is damaged or cut short, or is over 89 megapixels (seen
+            before anything is decoded) or 128 MB. The message names the path and the fault.
+        ImportError: Pillow is missing.
+
+    Example:
+        >>> import io
+        >>> from PIL import Image
+        >>> file = io.BytesIO()
+        >>> Image.new("RGB", (200, 100), "red").save(file, "PNG")
+        >>> read_image(file.getvalue(), (3, 64, 64))[:, 0, 0].tolist()
+        [255, 0, 0]
+    """
+    shape = picture_shape(shape)
+    if not isinstance(source, bytes):
+        name = str(source)
+        source = read_file(source)
+    with open_picture(source, name, at_least=4 * max(shape[1:])) as image:
+        return to_pixels(image, shape, background=background)
+
+
+def read_file(path: str | PathLike[str]) -> bytes:
+    """Return the content of a file of at most `MAX_BYTES`.
+
+    Raises:
+        ImageError: the file is missing, unreadable, too large or no regular file.
+    """
+    try:
+        # A FIFO or device would block for ever: looked at before it is opened.
+        status = Path(path).stat()
+        if not stat.S_ISREG(status.st_mode):
+            raise ImageError(path, "not a regular file")
+        with Path(path).open("rb") as file:
+            data = file.read(MAX_BYTES + 1)
+    except (OSError, ValueError) as error:
+        if isinstance(error, ImageError):
+            raise
+        reason = getattr(error, "strerror", None) or str(error)
+        raise ImageError(path, reason[:1].lower() + reason[1:]) from error
+    if len(data) > MAX_BYTES:
+        raise ImageError(path, f"larger than {MAX_BYTES // 2**20} MB")
+    return data
+
+
+def picture_shape(shape: Sequence[int]) -> tuple[int, int, int]:
+    """Return `shape` as a tuple, once it is known to be one that a picture file can fill.
+
+    Raises:
+        ValueError: it is not (1 or 3, height, width).
+    """
+    sizes = tuple(shape)
+    if len(sizes) != 3 or sizes[0] not in (1, 3) or min(sizes) < 1:
+        raise ValueError(
+            f"`shape` (={sizes}) must have 1 or 3 channels and two sizes, (C, H, W), "
+            "to be filled from picture files; give other data as an array or tensor"
+        )
+    return sizes
+
+
+@contextlib.contextmanager
+def open_picture(
+    data: bytes, name: str, *, at_least: int | None = None
+) -> Iterator["Image.Image"]:
+    """Decode a picture file's bytes, and turn whatever goes wrong with it into an `ImageError`.
+
+    Args:
+        data: the file's content.
+        name: what errors call it.
+        at_least: a JPEG may be decoded at a half, quarter or eighth of its size as long as both
+            sides keep this many pixels; `None` decodes it at full size.
+    """
+    pillow = import_pillow()
+    if not data:
+        raise ImageError(name, "the file is empty")
+    with quiet_pillow:
+        try:
+            with pillow.open(io.BytesIO(data), formats=FORMATS) as image:
+                width, height = image.size
+                if width * height > MAX_PIXELS:
+                    raise ImageError(name, f"{width} x {height} pixels is {_TOO_LARGE}")
+                if at_least and min(image.size) >= 2 * at_least:
+                    image.draft(None, (at_least, at_least))  # does nothing but for JPEG
+                image.load()
+                yield image
+        except ImageError:
+            raise
+        except pillow.DecompressionBombError as error:  # Pillow's own limit, seen on opening
+            raise ImageError(name, f"its size is {_TOO_LARGE}") from error
+        except pillow.UnidentifiedImageError as error:
+            raise ImageError(name, "not a JPEG, PNG or WEBP picture") from error
+        # Any exception at all can come out of a decoder fed with hostile bytes.
+        except Exception as error:
+            fault = " ".join(str(error).split()) or type(error).__name__
+            raise ImageError(name, f"cannot be decoded: {printable(fault)}") from error
+
+
+def to_pixels(
+    image: "Image.Image",
+    shape: tuple[int, int, int],
+    *,
+    background: tuple[int, int, int] = (255, 255, 255),
+) -> NDArray[np.uint8]:
+    """Return a decoded picture's pixels, upright, opaque, cropped and resized: `(C, H, W)`."""
+    from PIL import Image, ImageOps
+
+    channels, height, width = shape
+    try:
+        turn = _UPRIGHT.get(image.getexif().get(_ORIENTATION, 1))
+    except Exception:  # Damaged EXIF, of which Pillow raises anything, does not spoil the pixels.
+        turn = None
+    flat = flatten(image, "L" if channels == 1 else "RGB", background)
+    if turn is not None:
+        flat = flat.transpose(Image.Transpose[turn])
+    if flat.size != (width, height):
+        flat = ImageOps.fit(flat, (width, height), Image.Resampling.LANCZOS)
+    pixels = np.asarray(flat).reshape(height, width, channels)
+    return np.ascontiguousarray(pixels.transpose(2, 0, 1))  # (C, H, W)
+
+
+def flatten(
+    image: "Image.Image", mode: str, background: tuple[int, int, int] = (255, 255, 255)
+) -> "Image.Image":
+    """Convert any of Pillow's modes to 8-bit grey or RGB, without transparency."""
+    from PIL import Image
+
+    if image.mode.startswith("I"):
+        # 16-bit grey, which Pillow's own conversion clips at 255.
+        values = np.asarray(image).astype(np.int64).clip(0, 65535)
+        clear = image.info.get("transparency")
+        image = Image.fromarray(((values + 128) // 257).astype(np.uint8))
+        if isinstance(clear, int):
+            alpha = Image.fromarray(np.where(values == clear, 0, 255).astype(np.uint8))
+            image = Image.merge("LA", (image, alpha))
+    if image.has_transparency_data:
+        canvas = Image.new("RGBA", image.size, (*background, 255))
+        image = Image.alpha_composite(canvas, image.convert("RGBA"))
+    return image if image.mode == mode else image.convert(mode)

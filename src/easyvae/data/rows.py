@@ -1,0 +1,160 @@
+"""Any kind of image data as one store: data sets and loaders are read row by row."""
+
+import sys
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from os import PathLike
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.utils.data import DataLoader, IterableDataset
+
+from easyvae.data.arrays import check_shape, checked_images
+from easyvae.data.pictures import ImageError, picture_shape, to_pixels
+from easyvae.data.pillow import quiet_pillow
+from easyvae.data.random_state import RandomState, generators_of
+from easyvae.data.scan import load_pictures
+from easyvae.data.store import Pictures
+
+
+def as_pictures(data: Any, shape: Sequence[int], *, flip: bool = False) -> Pictures:
+    """Bring any kind of image data into one store.
+
+    A tensor or array is used in place, without a copy, if it is uint8 or float32; float16,
+    bfloat16 and float64 become float32. A data set's rows are read once each, into memory; global
+    random state is as before afterwards. A path is read by `load_pictures`.
+
+    Args:
+        data: a path; a tensor or array, `(N, *shape)`, whose channel dimension may be missing if
+            there is one channel; a `Dataset`, `DataLoader` or other sequence or iterable of rows
+            `x`, `(x, ...)` or `{"image": x}`, each `x` a tensor, an array or a Pillow image; or
+            `Pictures`, which are checked and returned. Pixels are uint8 (0 to 255) or float.
+        shape: the model's `(C, *spatial)`.
+        flip: mirror images at random along the last axis, in training only.
+
+    Returns:
+        The images, `(N, C, *spatial)`, uint8 or float32.
+
+    Raises:
+        ValueError: there is no image, an image has another shape or type than the model takes, or
+            holds NaN or infinity. The message says what to do about it.
+        TypeError: `data` is of no such kind.
+
+    Example:
+        >>> as_pictures(np.zeros((100, 28, 28), np.uint8), (1, 28, 28))
+        Pictures((100, 1, 28, 28), uint8)
+    """
+    sizes = tuple(int(size) for size in shape)
+    if isinstance(data, str | PathLike):
+        return load_pictures(data, picture_shape(sizes), flip=flip)
+    if isinstance(data, Pictures):
+        check_shape(tuple(data.images.shape), sizes)
+        if data.flip or not flip:
+            return data
+        return Pictures(
+            data.images, digests=data.digests, names=data.names, report=data.report, flip=True
+        )
+    if isinstance(data, Tensor | np.ndarray):
+        return Pictures(checked_images(data, sizes), flip=flip)
+    return Pictures(read_rows(data, sizes), flip=flip)
+
+
+def read_rows(data: Any, shape: tuple[int, ...]) -> Tensor:
+    """Read each row of a data set, loader, sequence or iterable once, into one tensor.
+
+    Random transforms and shuffling, if there are any, are seeded: two reads give the same rows.
+
+    Returns:
+        `(N, *shape)`, uint8 or float32.
+
+    Raises:
+        ValueError: there are no rows, or one has the wrong shape or type, or is not finite.
+        TypeError: `data` does not consist of rows.
+    """
+    batches: Iterator[Tensor]
+    with RandomState(0, generators_of(data)).active():
+        if isinstance(data, DataLoader):
+            batches = (batch_images(batch, shape, i) for i, batch in enumerate(data))
+        else:
+            batches = (_row_image(row, shape, i) for i, row in enumerate(_rows(data)))
+        images = _joined(batches)
+    if images is None:
+        raise ValueError(f"`data` (a {type(data).__name__}) holds no images")
+    return images
+
+
+def batch_images(batch: Any, shape: tuple[int, ...], number: int) -> Tensor:
+    """Return the images `(n, *shape)` of batch `number` of a loader, checked."""
+    try:
+        return checked_images(_image_of(batch), shape)
+    except ValueError as error:
+        raise ValueError(f"batch {number} of {error}") from error
+
+
+def _row_image(row: Any, shape: tuple[int, ...], number: int) -> Tensor:
+    """Return the image of row `number` of a data set as a batch of one, checked."""
+    image = _image_of(row)
+    pillow = sys.modules.get("PIL.Image")  # no Pillow image can exist without it
+    if pillow is not None and isinstance(image, pillow.Image):
+        sizes = picture_shape(shape)
+        with quiet_pillow:
+            try:
+                return torch.from_numpy(to_pixels(image, sizes).copy())[None]
+            except Exception as error:  # as for a file: Pillow raises anything
+                raise ImageError(f"row {number}", f"cannot be decoded: {error}") from error
+    if isinstance(image, np.ndarray | Tensor):
+        try:
+            return checked_images(image[None], shape, first=number)
+        except ValueError as error:
+            raise ValueError(f"row {number} of {error}") from error
+    kind = type(image).__name__
+    raise TypeError(
+        f"row {number} of `data` holds a {kind}; it must be `x`, `(x, ...)` or "
+        '`{"image": x}` with a tensor, array or Pillow image `x`'
+    )
+
+
+def _image_of(row: Any) -> Any:
+    """Return the image in `x`, `(x, ...)` or `{"image": x}`."""
+    if isinstance(row, Mapping):
+        if "image" not in row:
+            raise ValueError(f"`data` has rows with the keys {list(row)}; one must be 'image'")
+        return row["image"]
+    if isinstance(row, tuple | list) and row:
+        return row[0]
+    return row
+
+
+def _rows(data: Any) -> Iterable[Any]:
+    """Return the rows of a map-style or iterable data set, or of a plain sequence or iterable."""
+    if not isinstance(data, Mapping | bytes):
+        indexed = hasattr(data, "__len__") and hasattr(data, "__getitem__")
+        if indexed and not isinstance(data, IterableDataset):
+            return (data[index] for index in range(len(data)))
+        if isinstance(data, Iterable):
+            return data
+    raise TypeError(
+        f"`data` (a {type(data).__name__}) must be a path, a tensor or array of images, "
+        "a Dataset or a DataLoader"
+    )
+
+
+def _joined(batches: Iterator[Tensor]) -> Tensor | None:
+    """Join batches of one type in a buffer that doubles as they come."""
+    buffer: Tensor | None = None
+    count = 0
+    for batch in batches:
+        end = count + len(batch)
+        if buffer is None:
+            buffer = torch.empty((end, *batch.shape[1:]), dtype=batch.dtype)
+        if batch.dtype != buffer.dtype:
+            kinds = f"{buffer.dtype}, but row {count} is {batch.dtype}"
+            raise ValueError(f"`data` must be of one type throughout: it begins as {kinds}")
+        if end > len(buffer):
+            grown = torch.empty((2 * end, *batch.shape[1:]), dtype=batch.dtype)
+            grown[:count] = buffer[:count]
+            buffer = grown
+        buffer[count:end] = batch
+        count = end
+    return None if buffer is None else buffer[:count]

@@ -1,0 +1,188 @@
+"""Where pictures are: a folder, a zip archive or a single file, walked without reading them."""
+
+import hashlib
+import os
+import zipfile
+from collections.abc import Iterator
+from os import PathLike
+from pathlib import Path, PurePosixPath
+from typing import Protocol
+
+from easyvae.data.archives import Archive
+from easyvae.data.pictures import EXTENSIONS, ImageError, read_file
+
+_LITTER = frozenset({"thumbs.db", "desktop.ini", "__macosx"})
+
+
+class Source(Protocol):
+    """A set of picture files: their names are known, their contents are read one by one.
+
+    Attributes:
+        path: what the names are relative to: the folder, or the archive.
+        names: the candidates (files with a picture's extension) in sorted order, relative to it.
+        size: how many bytes the candidates take.
+        unreadable: (name, reason) of what is known to be unreadable before it is read.
+        skipped: (name, reason) of what is never to be read.
+        ignored: how many files of other kinds there are. Hidden ones are not counted.
+        fingerprint: changes whenever a file is added, removed, renamed or written to.
+    """
+
+    path: Path
+    names: list[str]
+    size: int
+    unreadable: list[tuple[str, str]]
+    skipped: list[tuple[str, str]]
+    ignored: int
+    fingerprint: str
+
+    def read(self, name: str) -> bytes:
+        """Return the content of a candidate, or raise `ImageError`."""
+        ...
+
+    def close(self) -> None:
+        """Let go of open files."""
+        ...
+
+
+def open_source(path: str | PathLike[str]) -> Source:
+    """Find the candidates in a folder, a zip archive, or a single picture file.
+
+    Raises:
+        ImageError: there is nothing at `path`, or it is none of these.
+
+    Example:
+        >>> import tempfile
+        >>> folder = Path(tempfile.mkdtemp())
+        >>> for name in ("b.jpg", "a.PNG", "notes.txt", ".hidden.jpg"):
+        ...     _ = (folder / name).write_bytes(b"?")
+        >>> source = open_source(folder)
+        >>> source.names, source.ignored
+        (['a.PNG', 'b.jpg'], 1)
+    """
+    path = Path(path)
+    try:
+        if path.is_dir():
+            return Folder(path)
+        if not path.exists():
+            raise ImageError(path, "no such file or folder")
+        if is_picture(path.name):
+            return SingleFile(path)
+        if path.is_file() and (path.suffix.lower() == ".zip" or zipfile.is_zipfile(path)):
+            return Archive(path, is_picture=is_picture, is_hidden=is_hidden)
+    except (OSError, ValueError) as error:  # ValueError: a null byte in the path
+        if isinstance(error, ImageError):
+            raise
+        raise ImageError(path, getattr(error, "strerror", None) or str(error)) from error
+    raise ImageError(path, "neither a folder, a zip archive nor a JPEG, PNG or WEBP picture")
+
+
+def is_picture(name: str) -> bool:
+    """Return whether a file's extension is a picture's, in any case."""
+    return PurePosixPath(name).suffix.lower() in EXTENSIONS
+
+
+def is_hidden(name: str) -> bool:
+    """Return whether a file or folder is hidden, or one that an operating system leaves behind."""
+    return name.startswith(".") or name.lower() in _LITTER
+
+
+class SingleFile:
+    """One picture file as a set of one."""
+
+    def __init__(self, path: Path) -> None:
+        """Look at the file, without reading it."""
+        status = path.stat()
+        self.path = path.parent
+        self.names = [path.name]
+        self.size = status.st_size
+        self.unreadable: list[tuple[str, str]] = []
+        self.skipped: list[tuple[str, str]] = []
+        self.ignored = 0
+        self.fingerprint = hashlib.sha256(_stamp(path.name, status)).hexdigest()
+
+    def read(self, name: str) -> bytes:
+        """Return the file's content."""
+        return read_file(self.path / name)
+
+    def close(self) -> None:
+        """Nothing is held open."""
+
+
+class Folder:
+    """The picture files in a folder and the folders in it; links are followed, once each."""
+
+    def __init__(self, path: Path) -> None:
+        """Walk the folder, without reading the files."""
+        self.path = path
+        self.names: list[str] = []
+        self.size = 0
+        self.unreadable: list[tuple[str, str]] = []
+        self.skipped: list[tuple[str, str]] = []
+        self.ignored = 0
+        stamps = hashlib.sha256()
+        for name, status in self._walk():
+            stamps.update(_stamp(name, status))
+        self.fingerprint = stamps.hexdigest()
+        self.names.sort()
+
+    def _walk(self) -> Iterator[tuple[str, os.stat_result | None]]:
+        """Yield the candidates with their status, folder by folder, filling in the counts."""
+        seen: set[tuple[int, int]] = set()
+        folders = [""]
+        while folders:
+            prefix = folders.pop()
+            try:
+                status = (self.path / prefix).stat()
+                # A link to a folder above it, or to one walked already, would repeat for ever.
+                if (status.st_dev, status.st_ino) in seen:
+                    continue
+                seen.add((status.st_dev, status.st_ino))
+                with os.scandir(self.path / prefix) as listing:
+                    entries = sorted(listing, key=lambda entry: entry.name)
+            except OSError as error:
+                if not prefix:
+                    raise
+                self.unreadable.append((prefix, error.strerror or str(error)))
+                continue
+            inner = []
+            for entry in entries:
+                if is_hidden(entry.name):
+                    continue
+                name = prefix + entry.name
+                if _is_folder(entry):
+                    inner.append(name + "/")
+                elif is_picture(entry.name):
+                    self.names.append(name)
+                    yield name, self._status(entry)
+                else:
+                    self.ignored += 1
+            folders.extend(reversed(inner))
+
+    def _status(self, entry: "os.DirEntry[str]") -> os.stat_result | None:
+        try:
+            status = entry.stat()
+        except OSError:  # a dangling link: reading it will report it
+            return None
+        self.size += status.st_size
+        return status
+
+    def read(self, name: str) -> bytes:
+        """Return the content of one file."""
+        return read_file(self.path / name)
+
+    def close(self) -> None:
+        """Nothing is held open."""
+
+
+def _is_folder(entry: "os.DirEntry[str]") -> bool:
+    try:
+        return entry.is_dir()
+    except OSError:  # a link that leads to itself
+        return False
+
+
+def _stamp(name: str, status: os.stat_result | None) -> bytes:
+    """Return bytes that change with a file's name, size or last change."""
+    # The change time as well: a copy that keeps the modification time still moves it.
+    times = (status.st_size, status.st_mtime_ns, status.st_ctime_ns) if status else None
+    return repr((name, times)).encode("utf-8", "surrogatepass")
