@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 from torch.optim.adamw import adamw
 
-DEFAULT_LR = 2e-3
+DEFAULT_LR = 4e-3
 DEFAULT_BATCH_SIZE = 32
 
 
@@ -18,8 +18,8 @@ class Muon(Optimizer):
 
     A convolution's weight is read as a matrix, one row per first channel. Its update is the
     nearest orthogonal matrix to the momentum, so that every direction of the matrix learns at
-    the same rate, however rare its gradient. It is scaled to the size of an AdamW update, and so
-    one learning rate serves all parameters.
+    the same rate, however rare its gradient. It is scaled to about the size of an AdamW update,
+    so that one learning rate serves all parameters.
 
     Args:
         parameters: The parameters; those of three or more dimensions are the convolutions.
@@ -101,8 +101,9 @@ class Muon(Optimizer):
             state["momentum"].lerp_(grad, 1 - group["momentum"])
             ahead = torch.lerp(grad, state["momentum"], group["momentum"])  # Nesterov
             update = orthogonalize(ahead.flatten(1))
-            # An orthogonal m x n matrix has entries of RMS 1 / sqrt(max(m, n)); AdamW's have 0.2.
-            scale = 0.2 * math.sqrt(max(update.shape))
+            # An orthogonal m x n matrix has entries of RMS 1 / sqrt(max(m, n)), an AdamW update
+            # has entries of about 0.2. Twice that trains convolutions faster.
+            scale = 0.4 * math.sqrt(max(update.shape))
             p.mul_(1 - group["lr"] * group["weight_decay"])
             p.add_(update.view(p.shape), alpha=-group["lr"] * scale)
 

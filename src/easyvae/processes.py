@@ -28,7 +28,7 @@ class SingleProcess:
 
     def backward(self, loss: Tensor) -> None:
         """Computes the gradients."""
-        loss.backward()  # type: ignore[no-untyped-call]  # torch leaves it untyped
+        loss.backward()
 
     def sum(self, values: Tensor) -> Tensor:
         """Adds up a tensor over all processes."""

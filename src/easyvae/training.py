@@ -120,7 +120,7 @@ def fit(
         optimizer: `Muon` with a warm-up and a cosine by default. Or an optimizer over the
             model's parameters, or a callable that makes one from them; its learning rate is its
             own affair.
-        lr: Learning rate of the default optimizer, 0.002 if `None`.
+        lr: Learning rate of the default optimizer, 0.004 if `None`.
         device: "auto" (a GPU if there is one) or a device.
         precision: "float32", "bfloat16" (autocast), or "auto": bfloat16 where it is fast.
         seed: Seed of the split, the order of the images, and the noise.

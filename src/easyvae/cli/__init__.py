@@ -1,0 +1,75 @@
+"""The command `easyvae`: one module per subcommand, each with its arguments and what it does.
+
+Results go to standard output, progress to standard error. Errors are one line there, with exit
+code 2 for bad usage or input and 1 for a failure.
+"""
+
+import argparse
+import sys
+from collections.abc import Sequence
+from typing import NoReturn
+
+from easyvae.cli import demo, info, mix, sample, train
+from easyvae.training import NonFiniteError
+from easyvae.version import __version__
+
+COMMANDS = {"demo": demo, "train": train, "mix": mix, "sample": sample, "info": info}
+
+
+class _Parser(argparse.ArgumentParser):
+    """A parser whose errors are one line."""
+
+    def error(self, message: str) -> NoReturn:
+        self.exit(2, f"{self.prog}: {message} (see {self.prog} --help)\n")
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Runs the command line.
+
+    Args:
+        arguments: What comes after the program's name; `sys.argv` by default.
+
+    Returns:
+        The exit code.
+    """
+    args = make_parser().parse_args(arguments)
+    try:
+        args.run(args)
+    except KeyboardInterrupt as stop:
+        return _fail(130, "stopped" + (f"; {stop}" if str(stop) else ""))
+    except BrokenPipeError:
+        sys.stderr.close()  # the reader of our output has gone: nobody is left to tell
+        return 1
+    except (ValueError, TypeError, FileNotFoundError, IsADirectoryError) as error:
+        return _fail(2, error)
+    except (OSError, ImportError, NonFiniteError) as error:
+        return _fail(1, error)
+    return 0
+
+
+def make_parser() -> argparse.ArgumentParser:
+    """Builds the parser of all commands."""
+    parser = _Parser(
+        prog="easyvae",
+        description="Variational autoencoders from a list of channel counts.",
+        epilog="PATH is a folder or zip of pictures, or `kittens` / `kittens:5000`, the "
+        "built-in set (write ./kittens for a folder of that name).",
+    )
+    parser.add_argument("--version", action="version", version=f"easyvae {__version__}")
+    commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
+    for name, command in COMMANDS.items():
+        summary = (command.__doc__ or "").partition("\n")[0]
+        sub = commands.add_parser(
+            name,
+            help=summary,
+            description=summary,
+            formatter_class=argparse.ArgumentDefaultsHelpFormatter,
+        )
+        command.add_arguments(sub)
+        sub.set_defaults(run=command.run)
+    return parser
+
+
+def _fail(code: int, reason: object) -> int:
+    print(f"easyvae: {' '.join(str(reason).split())}", file=sys.stderr)
+    return code

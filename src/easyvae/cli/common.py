@@ -1,0 +1,77 @@
+"""What several commands share."""
+
+import argparse
+import re
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from easyvae.data import Pictures, load_pictures, read_image
+from easyvae.kittens import draw_kittens
+from easyvae.model import VAE
+
+KITTENS = 5000
+"""How many kittens `kittens` stands for."""
+
+
+def open_pictures(
+    path: str, shape: tuple[int, ...], *, flip: bool = False, keep_copies: bool = False
+) -> Pictures:
+    """Opens what PATH stands for: a folder, a zip, or the built-in set.
+
+    Raises:
+        ValueError: If there are no pictures there, or the shape is not a picture's.
+    """
+    count = kittens_in(path)
+    if count is None:
+        return load_pictures(path, shape, flip=flip, copies="keep" if keep_copies else "drop")
+    if len(shape) != 3 or shape[0] != 3 or shape[1] != shape[2]:
+        raise ValueError(f"kittens are square and have 3 channels; the model takes {shape}")
+    images, _ = draw_kittens(count, size=shape[1])
+    return Pictures(torch.from_numpy(images), flip=flip)
+
+
+def kittens_in(path: str) -> int | None:
+    """Returns how many kittens `kittens:N` asks for, or `None` where `path` is a path.
+
+    Raises:
+        ValueError: If N is not a number of at least 1.
+
+    Example:
+        >>> kittens_in("kittens"), kittens_in("kittens:12"), kittens_in("./kittens")
+        (5000, 12, None)
+    """
+    name, colon, count = path.partition(":")
+    if name != "kittens":
+        return None
+    if not colon:
+        return KITTENS
+    if not re.fullmatch("[1-9][0-9]*", count):
+        raise ValueError(f"PATH (={path!r}) must be `kittens` or `kittens:N`, N at least 1")
+    return int(count)
+
+
+def read_pictures(paths: list[str], model: VAE) -> Tensor:
+    """Reads picture files at a model's size, (n, C, H, W) in uint8."""
+    return torch.stack([torch.from_numpy(read_image(path, model.input_shape)) for path in paths])
+
+
+def add_model(parser: argparse.ArgumentParser) -> None:
+    """Adds `--model` and `--device`."""
+    parser.add_argument(
+        "--model", required=True, metavar="FILE", help="a .safetensors file or a run folder"
+    )
+    add_device(parser)
+
+
+def add_device(parser: argparse.ArgumentParser) -> None:
+    """Adds `--device`."""
+    parser.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:1, mps, ...")
+
+
+def existing_parent(path: str) -> Path:
+    """Returns the path of a file to write, with the folder it goes to made if need be."""
+    target = Path(path)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    return target

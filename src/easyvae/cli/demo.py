@@ -1,0 +1,61 @@
+"""Draw kittens, train on them for about a minute, and leave pictures and a model."""
+
+import argparse
+from pathlib import Path
+
+import torch
+
+from easyvae.cli.common import add_device
+from easyvae.cli.train import write_curves
+from easyvae.data import Pictures
+from easyvae.kittens import draw_kittens
+from easyvae.latents import interpolate
+from easyvae.losses import BetaLoss
+from easyvae.model import VAE
+from easyvae.plots import pair_rows, save_animation, save_images
+from easyvae.training import fit
+
+KITTENS, EPOCHS = 4000, 3
+CHANNELS, LATENT, BETA = (32, 64, 128, 256), 64, 0.1
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Adds the arguments of `easyvae demo`."""
+    parser.add_argument("--out", default="easyvae-demo", metavar="DIR", help="where to leave it")
+    parser.add_argument("--seed", type=int, default=0)
+    add_device(parser)
+
+
+def run(args: argparse.Namespace) -> None:
+    """Draws, trains, and writes the pictures."""
+    out = Path(args.out)
+    print(f"drawing {KITTENS:,} kittens ...")
+    images = torch.from_numpy(draw_kittens(KITTENS, seed=args.seed)[0])
+    torch.manual_seed(args.seed)
+    model = VAE(CHANNELS, LATENT)
+    history = fit(
+        model,
+        Pictures(images),
+        loss=BetaLoss(BETA),
+        epochs=EPOCHS,
+        seed=args.seed,
+        device=args.device,
+        out=out,
+        resume=False,
+    )
+    unseen = torch.from_numpy(draw_kittens(10, seed=args.seed, start=KITTENS)[0])
+    rows = pair_rows(unseen, model.reconstruct(unseen))
+    frames = interpolate(model, unseen[0], unseen[1], steps=10)
+    generator = torch.Generator(next(model.parameters()).device).manual_seed(args.seed)
+    samples = model.sample(40, generator=generator)
+    save_images(rows, out / "reconstructions.png", columns=10, scale=2)
+    save_images(frames, out / "mix.png", scale=2)
+    save_animation(frames, out / "mix.gif", scale=4)
+    save_images(samples, out / "samples.png", columns=10, scale=2)
+    curves = write_curves(history, out)
+    print(f"{out / 'reconstructions.png'}  kittens it has not seen, and how it draws them")
+    print(f"{out / 'mix.png'}, mix.gif  one kitten turns into another")
+    print(f"{out / 'samples.png'}  new kittens")
+    if curves:
+        print(f"{curves}  the training")
+    print(f"{out / 'model.safetensors'}  the model: try `easyvae info {out}`")

@@ -1,0 +1,72 @@
+"""Tell about a set of pictures or about a model file."""
+
+import argparse
+import json
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from easyvae.cli.common import existing_parent, kittens_in, open_pictures
+from easyvae.data import inspect_pictures
+from easyvae.model import VAE
+from easyvae.plots import save_images
+
+SHEET = 100
+"""How many pictures a contact sheet shows."""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Adds the arguments of `easyvae info`."""
+    parser.add_argument("path", metavar="PATH", help="pictures, kittens[:N], or a model")
+    parser.add_argument("--sheet", metavar="FILE", help="write a contact sheet of the pictures")
+    parser.add_argument("--json", action="store_true", help="print the figures as JSON")
+
+
+def run(args: argparse.Namespace) -> None:
+    """Prints what there is to know."""
+    path = Path(args.path)
+    if path.suffix == ".safetensors" or (path / "model.safetensors").is_file():
+        if args.sheet:
+            raise ValueError("--sheet needs pictures, and this is a model")
+        _print(*_about_model(args.path), as_json=args.json)
+        return
+    if args.sheet:
+        _write_sheet(args.path, existing_parent(args.sheet))
+    _print(*_about_pictures(args.path), as_json=args.json)
+
+
+def _about_model(path: str) -> tuple[str, dict[str, Any]]:
+    model = VAE.load(path)
+    parameters = sum(p.numel() for p in model.parameters())
+    return repr(model), {"kind": "model", "parameters": parameters, "config": model.config}
+
+
+def _about_pictures(path: str) -> tuple[str, dict[str, Any]]:
+    count = kittens_in(path)
+    if count is not None:
+        text = f"{count:,} kittens, drawn at any size"
+        return text, {"kind": "pictures", "pictures": count}
+    found = inspect_pictures(path)
+    return str(found), {
+        "kind": "pictures",
+        "pictures": found.pictures,
+        "sizes": {f"{width}x{height}": n for (width, height), n in found.sizes.most_common()},
+        "modes": dict(found.modes),
+        "formats": dict(found.formats),
+        "copies": found.copies,
+        "nearly_black": found.nearly_black,
+        "unreadable": dict(found.unreadable),
+        "skipped": dict(found.skipped),
+        "ignored": found.ignored,
+    }
+
+
+def _write_sheet(path: str, out: Path) -> None:
+    pictures = open_pictures(path, (3, 64, 64))
+    chosen = torch.linspace(0, len(pictures) - 1, min(SHEET, len(pictures))).long()
+    save_images(pictures.gather(chosen), out, columns=10)
+
+
+def _print(text: str, figures: dict[str, Any], *, as_json: bool) -> None:
+    print(json.dumps(figures) if as_json else text)
