@@ -26,7 +26,11 @@ ACTIVATIONS: dict[str, ModuleFactory] = {
 NORMS = ("batch", "group")
 
 _CONVOLUTIONS: dict[int, Callable[..., _ConvNd]] = {1: nn.Conv1d, 2: nn.Conv2d, 3: nn.Conv3d}
-_TRANSPOSED: dict[int, Callable[..., _ConvTransposeNd]] = {1: nn.ConvTranspose1d, 2: nn.ConvTranspose2d, 3: nn.ConvTranspose3d}
+_TRANSPOSED: dict[int, Callable[..., _ConvTransposeNd]] = {
+    1: nn.ConvTranspose1d,
+    2: nn.ConvTranspose2d,
+    3: nn.ConvTranspose3d,
+}
 _BATCH_NORMS = {1: nn.BatchNorm1d, 2: nn.BatchNorm2d, 3: nn.BatchNorm3d}
 
 
@@ -200,12 +204,24 @@ def as_activation(activation: str | ModuleFactory) -> ModuleFactory:
             f"`activation` (={activation!r}) must be a name or a factory that makes a new module "
             "at each call, such as torch.nn.SiLU (without parentheses)"
         )
-    if not isinstance(made := activation(), nn.Module):
+    try:
+        made = activation()
+    except TypeError as error:  # such as torch.tanh, which wants the tensor itself
+        raise TypeError(
+            f"`activation` (={activation!r}) must take no argument and make a module, as "
+            f"torch.nn.SiLU does: {error}"
+        ) from error
+    if not isinstance(made, nn.Module):
         raise TypeError(
             f"`activation` must make a torch.nn.Module when called, and made {made!r}; "
             "pass the class, such as torch.nn.SiLU"
         )
     return activation
+
+
+def _group_norm(channels: int) -> nn.GroupNorm:
+    size = max(size for size in range(1, 17) if channels % size == 0)
+    return nn.GroupNorm(channels // size, channels)
 
 
 def as_norm(norm: str | NormFactory | None, dims: int) -> NormFactory | None:
@@ -227,7 +243,7 @@ def as_norm(norm: str | NormFactory | None, dims: int) -> NormFactory | None:
         if norm == "batch":
             return _BATCH_NORMS[dims]
         if norm == "group":
-            return lambda channels: nn.GroupNorm(channels // math.gcd(channels, 16), channels)
+            return _group_norm
         raise ValueError(
             f"`norm` (={norm!r}) must be None, {' or '.join(map(repr, NORMS))}, "
             "or a factory that takes the channel count"

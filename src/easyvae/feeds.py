@@ -1,6 +1,7 @@
 """From whatever a user calls data to what the training loop reads: batches by epoch."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
+from os import PathLike
 from typing import Any, NamedTuple, Protocol
 
 import torch
@@ -13,9 +14,11 @@ from easyvae.data import (
     Pictures,
     as_pictures,
     check_range,
+    load_pictures,
     split,
     split_loader,
 )
+from easyvae.progress import Reporter
 
 
 class Feed(Protocol):
@@ -39,11 +42,13 @@ class Source(NamedTuple):
         feed: The batches.
         images: How many images an epoch has, or `None` where a loader does not tell.
         fingerprint: Changes with the images or their order; `None` for a loader.
+        batch_size: Images per batch, or `None` where a loader does not tell.
     """
 
     feed: Feed
     images: int | None
     fingerprint: str | None
+    batch_size: int | None
 
 
 def prepare_sources(
@@ -56,7 +61,7 @@ def prepare_sources(
     unit_range: bool,
     rank: int,
     world: int,
-    say: Callable[[str], None],
+    say: Reporter,
 ) -> tuple[Source, Source | None]:
     """Opens the data and sets the validation part aside.
 
@@ -69,7 +74,7 @@ def prepare_sources(
         unit_range: Whether floats must be in [0, 1].
         rank: Which process this is.
         world: How many processes there are.
-        say: Called with what the scan of a folder found.
+        say: Told what the scan of a folder finds.
 
     Returns:
         The sources for training and for validation.
@@ -79,18 +84,26 @@ def prepare_sources(
     """
 
     def open_pictures(kind: Any) -> Pictures:
-        pictures = as_pictures(kind, shape)
+        if isinstance(kind, str | PathLike):
+            pictures = load_pictures(kind, shape, progress=say.scan)
+            say.close()
+        else:
+            pictures = as_pictures(kind, shape)
         if unit_range:
             check_range(pictures)
         if pictures.report is not None:
-            say(str(pictures.report))
+            say.line(str(pictures.report))
         return pictures
 
     def feed(pictures: Pictures, indices: torch.Tensor, *, shuffle: bool) -> Source:
         feed = Batches(
             pictures, indices, batch_size, seed=seed, shuffle=shuffle, rank=rank, world=world
         )
-        return Source(feed, len(indices), pictures.fingerprint)
+        return Source(feed, len(indices), pictures.fingerprint, batch_size)
+
+    def stream(loader: DataLoader[Any]) -> Source:
+        feed = LoaderBatches(loader, shape=shape, seed=seed, rank=rank, world=world)
+        return Source(feed, feed.images_per_epoch, None, loader.batch_size)
 
     fraction = validation if isinstance(validation, int | float) else None
     if fraction is not None and not 0 < fraction < 1:
@@ -102,8 +115,7 @@ def prepare_sources(
         if fraction is not None:
             data, pictures = split_loader(data, fraction, seed, shape)
             held_out = feed(pictures, torch.arange(len(pictures)), shuffle=False)
-        loader = LoaderBatches(data, shape=shape, seed=seed, rank=rank, world=world)
-        training = Source(loader, loader.images_per_epoch, None)
+        training = stream(data)
     else:
         pictures = open_pictures(data)
         chosen = torch.arange(len(pictures))
@@ -112,8 +124,7 @@ def prepare_sources(
             held_out = feed(pictures, rest, shuffle=False)
         training = feed(pictures, chosen, shuffle=True)
     if isinstance(validation, DataLoader):
-        loader = LoaderBatches(validation, shape=shape, seed=seed, rank=rank, world=world)
-        held_out = Source(loader, loader.images_per_epoch, None)
+        held_out = stream(validation)
     elif fraction is None and validation is not None:
         pictures = open_pictures(validation)
         held_out = feed(pictures, torch.arange(len(pictures)), shuffle=False)

@@ -82,7 +82,8 @@ def kl_divergence(mean: Tensor, log_var: Tensor) -> Tensor:
     # expm1(v) - v instead of exp(v) - 1 - v: near v = 0 the latter is all rounding. What is left
     # of rounding may be negative by an ulp, where the clamp takes away no gradient to speak of.
     variance = (torch.expm1(inside) - inside).clamp(min=0)
-    beyond = (log_var - inside) * (math.exp(limit) - 1)
+    # Not `log_var - inside`, whose two gradients cancel to zero only after drowning all others.
+    beyond = F.relu(log_var - limit) * (math.exp(limit) - 1)
     return (mean.square() + variance + beyond) / 2
 
 
@@ -205,7 +206,7 @@ class BetaLoss(nn.Module):
     ) -> None:
         """Checks and keeps the arguments."""
         super().__init__()
-        if not callable(reconstruction) and reconstruction not in RECONSTRUCTION_TERMS:
+        if not callable(reconstruction) and reconstruction not in list(RECONSTRUCTION_TERMS):
             raise ValueError(
                 f"`reconstruction` (={reconstruction!r}) must be one of "
                 f"{', '.join(map(repr, RECONSTRUCTION_TERMS))}, or a callable (output, x) -> (N,)"
@@ -249,7 +250,7 @@ class BetaLoss(nn.Module):
         """Computes the loss and its two parts for each image, (N,), whatever `reduction` says."""
         term = self.reconstruction
         term = term if callable(term) else RECONSTRUCTION_TERMS[term]
-        with torch.autocast(x.device.type, enabled=False):
+        with torch.autocast(output.reconstruction.device.type, enabled=False):
             output, x = _Prepared(output), _prepare_target(output, x)
             reconstruction = term(output, x)
             if reconstruction.shape != x.shape[:1]:
@@ -257,7 +258,7 @@ class BetaLoss(nn.Module):
                     f"`reconstruction` returned {tuple(reconstruction.shape)}; it must return "
                     f"one value per image, ({len(x)},)"
                 )
-            per_dim = kl_divergence(output.mean, output.log_var)  # (N, D)
+            per_dim = kl_divergence(output.mean, output.log_var).flatten(1)  # (N, D)
             charged = kl = per_dim.sum(1)
             if self.free_bits:
                 # A dimension below the threshold costs the threshold, and its gradient cancels.
@@ -267,10 +268,11 @@ class BetaLoss(nn.Module):
     def extra_repr(self) -> str:
         """Shows the arguments."""
         term = self.reconstruction
-        name = term if isinstance(term, str) else getattr(term, "__name__", repr(term))
-        text = f"beta={self.beta:g}, reconstruction={name!r}"
+        name = term if isinstance(term, str) else _name(term)
+        beta = f"{self.beta:g}" if self.schedule is None else _name(self.schedule)
+        text = f"beta={beta}, reconstruction={name!r}"
         text += f", free_bits={self.free_bits:g}" if self.free_bits else ""
-        return text + (f", schedule={self.schedule!r}" if self.schedule else "")
+        return text
 
 
 class _Prepared:
@@ -306,6 +308,12 @@ def _prepare_target(output: Output, x: Tensor) -> Tensor:
 
 def _at_least_float32(x: Tensor) -> Tensor:
     return x if x.dtype == torch.float64 else x.float()
+
+
+def _name(function: object) -> str:
+    """Shows a function or a schedule, the same in every process: without its address."""
+    default = type(function).__repr__ is object.__repr__
+    return getattr(function, "__name__", type(function).__name__ if default else repr(function))
 
 
 def _sum_image(x: Tensor) -> Tensor:

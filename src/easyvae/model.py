@@ -116,7 +116,7 @@ class VAE(nn.Module):
         strides = per_layer("stride", stride, len(counts))
         blocks = per_layer("residual_blocks", residual_blocks, len(counts), least=0)
         self._stages = plan_stages(spatial, kernels, strides)
-        self._arguments = {
+        self._arguments: dict[str, Any] = {
             "channels": list(counts),
             "latent": self.latent,
             "image_size": list(spatial) if isinstance(image_size, Sequence) else spatial[0],
@@ -179,7 +179,10 @@ class VAE(nn.Module):
 
         Raises:
             ValueError: If the shape does not fit.
+            TypeError: If `z` is not a tensor.
         """
+        if not isinstance(z, Tensor):
+            raise TypeError(f"`z` must be a tensor, not {type(z).__name__}; try torch.as_tensor")
         if z.ndim != 2 or z.shape[1] != self.latent:
             raise ValueError(f"`z` {tuple(z.shape)} must have the shape (N, {self.latent})")
         return self._output(self.decoder(z.to(self.decoder.expand.weight)))
@@ -197,7 +200,7 @@ class VAE(nn.Module):
         """
         mean, log_var = self.encode(x)
         z = reparameterize(mean, log_var, generator=generator)
-        logits = self.decoder(z)
+        logits = self.decoder(z.to(self.decoder.expand.weight))
         return VAEOutput(self._output(logits), mean, log_var, z, logits)
 
     def reconstruct(self, x: Tensor) -> Tensor:
@@ -282,9 +285,12 @@ class VAE(nn.Module):
                 f"{FORMAT_VERSION}: upgrade easyvae",
             )
         try:
+            config = metadata["config"]
+            # Every stage and block has tensors, so the file bounds what a config may ask for.
+            _check_depth(config, len(tensors))
             with torch.device("meta"):
-                model = cls(**metadata["config"])
-        except (TypeError, ValueError, KeyError) as error:
+                model = cls(**config)
+        except (TypeError, ValueError, KeyError, RuntimeError) as error:
             raise ModelFileError(path, f"has a config that no model fits: {error}") from None
         expected = model.state_dict()
         for name in sorted(expected.keys() | tensors.keys()):
@@ -357,6 +363,19 @@ class VAE(nn.Module):
 def _as_listed(given: int | Sequence[int], values: tuple[int, ...]) -> int | list[int]:
     """Keeps one number for all layers as one number, for a config as short as the call."""
     return list(values) if isinstance(given, Sequence) else values[0]
+
+
+def _check_depth(config: Any, tensors: int) -> None:
+    """Refuses a config of more layers than a file with so many tensors can hold."""
+    if not isinstance(config, dict) or not isinstance(config.get("channels"), list):
+        raise TypeError("it has no list of `channels`")
+    layers = len(config["channels"])
+    blocks = per_layer("residual_blocks", config.get("residual_blocks", 0), layers, least=0)
+    if layers + sum(blocks) > tensors:
+        raise ValueError(
+            f"`channels` and `residual_blocks` ask for {layers + sum(blocks)} layers, "
+            f"and there are {tensors} tensors"
+        )
 
 
 def _count(module: nn.Module) -> int:

@@ -22,6 +22,10 @@ class SingleProcess:
         """Chooses the device: "auto" is the first of a CUDA GPU, an Apple GPU and the CPU."""
         self.device = choose_device(device)
 
+    def precision(self, name: Literal["auto", "float32", "bfloat16"]) -> torch.dtype:
+        """Returns the dtype of the convolutions, see `choose_precision`."""
+        return choose_precision(name, self.device)
+
     def wrap(self, model: nn.Module) -> nn.Module:
         """Returns the module to call in training, whose gradients are shared by all processes."""
         return model
@@ -59,6 +63,15 @@ class ManyProcesses(SingleProcess):
         self.device = accelerator.device
         self.rank = accelerator.process_index
         self.world = accelerator.num_processes
+
+    def precision(self, name: Literal["auto", "float32", "bfloat16"]) -> torch.dtype:
+        """See `SingleProcess`; the accelerator's own choice comes before "auto"."""
+        chosen = self.accelerator.mixed_precision
+        if chosen not in ("no", "bf16"):
+            raise ValueError(
+                f"`accelerator` has mixed_precision={chosen!r}; it must be 'no' or 'bf16'"
+            )
+        return super().precision("bfloat16" if (name, chosen) == ("auto", "bf16") else name)
 
     def wrap(self, model: nn.Module) -> nn.Module:
         """See `SingleProcess`."""

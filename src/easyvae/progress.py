@@ -30,6 +30,15 @@ class Reporter:
         elif self.enabled:
             print(text, file=sys.stderr, flush=True)
 
+    def scan(self, done: int, total: int) -> None:
+        """Counts the pictures that have been read of a folder or archive."""
+        if self._bar is None and self._make_bar is not None:
+            self._bar = self._make_bar(
+                total=total, desc="reading", unit=" pictures", leave=False, dynamic_ncols=True
+            )
+        if self._bar is not None:
+            self._bar.update(done - self._bar.n)
+
     def start_epoch(self, epoch: int, epochs: int, images: int | None) -> None:
         """Begins epoch number `epoch` of `epochs`."""
         if self._make_bar is not None:

@@ -1,13 +1,8 @@
-"""Training: one loop, for one process or many, that can be stopped anywhere and goes on exactly.
-
-Every random number is a function of the seed and the step, none of what was drawn before. So
-there is no generator's state to lose, and the caller's random state is left alone.
-"""
+"""Training: one loop, for one process or many, that goes on exactly where it was stopped."""
 
 import contextlib
-import math
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from os import PathLike
 from pathlib import Path
@@ -18,18 +13,17 @@ from torch import nn
 from torch.optim import Optimizer
 
 from easyvae.checkpoint import Progress, RunFolder
-from easyvae.data import Batch
-from easyvae.data.random_state import mixed_seed
 from easyvae.feeds import Source, prepare_sources
 from easyvae.geometry import as_int
 from easyvae.history import History, Row
-from easyvae.latents import eval_mode
-from easyvae.losses import BetaLoss, LossTerms
+from easyvae.losses import BetaLoss
 from easyvae.model import VAE
-from easyvae.optim import DEFAULT_BATCH_SIZE, DEFAULT_LR, default_optimizer, lr_factor
-from easyvae.processes import SingleProcess, choose_precision, choose_processes
+from easyvae.optim import DEFAULT_BATCH_SIZE, DEFAULT_LR, default_optimizer
+from easyvae.processes import choose_processes
 from easyvae.progress import Reporter
 from easyvae.signals import StopSignals
+from easyvae.trainer import NonFiniteError as NonFiniteError  # part of this module's interface
+from easyvae.trainer import Trainer
 from easyvae.version import __version__
 
 if TYPE_CHECKING:
@@ -37,25 +31,6 @@ if TYPE_CHECKING:
 
 CHECKPOINT_SECONDS = 120.0
 """In a longer epoch, a checkpoint is written this often."""
-
-CLIP = 10.0
-"""A gradient this many times longer than usual is shortened to that length."""
-
-
-class NonFiniteError(FloatingPointError):
-    """A loss or gradient that is not finite; the weights were not touched by that step.
-
-    Attributes:
-        step: The number of the step, from 1.
-    """
-
-    def __init__(self, step: int, what: str) -> None:
-        """Names the step and what was not finite."""
-        super().__init__(
-            f"the {what} of step {step} is not finite; training stopped before the weights were "
-            "touched. Lower `lr`, and check the data and the loss"
-        )
-        self.step = step
 
 
 @dataclass(frozen=True)
@@ -157,6 +132,8 @@ def fit(
     epochs, seed = as_int("epochs", epochs), as_int("seed", seed, least=0)
     batch_size = as_int("batch_size", DEFAULT_BATCH_SIZE if batch_size is None else batch_size)
     loss = BetaLoss() if loss is None else loss
+    if not isinstance(loss, BetaLoss):
+        raise TypeError(f"`loss` must be a BetaLoss, not {type(loss).__name__}")
     processes = choose_processes(accelerator, device)
     first = processes.rank == 0
     say = Reporter(enabled=progress and first)
@@ -170,7 +147,7 @@ def fit(
             unit_range=loss.reconstruction == "bce",
             rank=processes.rank,
             world=processes.world,
-            say=say.line,
+            say=say,
         )
     model.to(processes.device)
     schedule = None
@@ -180,17 +157,16 @@ def fit(
     elif not isinstance(optimizer, Optimizer):
         optimizer = optimizer(model.parameters())
     steps = epochs * len(training.feed)
-    dtype = choose_precision(precision, processes.device)
-    trainer = _Trainer(model, loss, optimizer, schedule, processes, dtype, seed, steps)
-    settings = _settings(trainer, training, held_out, batch_size)
-    say.line(_describe(trainer, training, held_out, batch_size, epochs))
+    dtype = processes.precision(precision)
+    trainer = Trainer(model, loss, optimizer, schedule, processes, dtype, seed, steps)
+    say.line(_describe(trainer, training, held_out, epochs))
 
     with contextlib.ExitStack() as stack:
         at, folder = Progress(), None
         if out is not None:
             folder = stack.enter_context(RunFolder(out, owner=first))
             if first:
-                folder.open(settings, resume=resume)
+                folder.open(_settings(trainer, training, held_out), resume=resume)
             processes.wait()
             at = folder.restore(model, optimizer) or at
             if at.step:
@@ -212,7 +188,7 @@ def fit(
                     folder.save(at, model, optimizer)
                     saved = now
                 if stop.requested:
-                    stop.leave(f"run the same command again to go on from step {at.step}")
+                    stop.leave(f"the same call goes on from step {at.step}" if folder else "")
             row = trainer.finish_epoch(at, held_out)
             if folder:
                 if held_out is None or at.best == row["val_loss"]:
@@ -230,138 +206,7 @@ def fit(
     return History(at.rows)
 
 
-class _Trainer:
-    """What a run does with a batch, and with the end of an epoch."""
-
-    def __init__(
-        self,
-        model: VAE,
-        loss: BetaLoss,
-        optimizer: Optimizer,
-        schedule: float | None,
-        processes: SingleProcess,
-        dtype: torch.dtype,
-        seed: int,
-        steps: int,
-    ) -> None:
-        self.model = model
-        self.loss = loss
-        self.optimizer = optimizer
-        self.schedule = schedule  # the default optimizer's peak learning rate
-        self.processes = processes
-        self.dtype = dtype
-        self.seed = seed
-        self.steps = steps
-        self.wrapped: nn.Module = model
-
-    def step(self, batch: Batch, at: Progress) -> None:
-        """Takes an optimizer step, and counts it in `at`."""
-        self.loss.beta = self.loss.beta_at(at.step / self.steps)
-        if self.schedule is not None:
-            for group in self.optimizer.param_groups:
-                group["lr"] = self.schedule * lr_factor(at.step, self.steps)
-        self.optimizer.zero_grad()
-        terms = self._terms(self.wrapped, batch, "train", at.step)
-        # The gradients are averaged over processes: so scaled, they are those of the whole batch.
-        self.processes.backward(terms.total.sum() * (self.processes.world / batch.total))
-        sums = self._sums(terms)
-        if not all(map(math.isfinite, sums)):
-            raise NonFiniteError(at.step + 1, "loss")
-        limit = math.inf if at.typical_norm is None else CLIP * at.typical_norm
-        norm = float(nn.utils.clip_grad_norm_(self.model.parameters(), limit))
-        if not math.isfinite(norm):
-            raise NonFiniteError(at.step + 1, "gradient")
-        self.optimizer.step()
-        before = norm if at.typical_norm is None else at.typical_norm
-        at.typical_norm = 0.98 * before + 0.02 * min(norm, limit)
-        at.sums = [a + b for a, b in zip(at.sums, [*sums, float(batch.total)], strict=True)]
-        at.batch += 1
-        at.step += 1
-
-    def finish_epoch(self, at: Progress, held_out: Source | None) -> Row:
-        """Validates, and turns what `at` has added up into a row of the history."""
-        started = time.perf_counter()
-        *totals, images = at.sums
-        beta = self.loss.beta
-        validation: list[float | None] = [None] * 3
-        if held_out is not None:
-            self.loss.beta = self.loss.beta_at(1.0)  # rising betas could not be compared
-            validation = list(self._validate(held_out))
-            self.loss.beta = beta
-        row = Row(
-            epoch=at.epoch + 1,
-            train_loss=totals[0] / images,
-            train_reconstruction=totals[1] / images,
-            train_kl=totals[2] / images,
-            val_loss=validation[0],
-            val_reconstruction=validation[1],
-            val_kl=validation[2],
-            beta=beta,
-            lr=float(self.optimizer.param_groups[0]["lr"]),
-            seconds=at.seconds + time.perf_counter() - started,
-            images_per_second=images / at.seconds if at.seconds else 0.0,
-        )
-        if row["val_loss"] is not None and (at.best is None or row["val_loss"] < at.best):
-            at.best = row["val_loss"]
-        at.rows.append(row)
-        at.epoch += 1
-        at.batch, at.sums, at.seconds = 0, [0.0] * 4, 0.0
-        return row
-
-    @contextlib.contextmanager
-    def training_mode(self) -> Iterator[None]:
-        """Shares the gradients among the processes, and puts the model in train mode."""
-        flags = [(module, module.training) for module in self.model.modules()]
-        self.model.train()
-        self.wrapped = self.processes.wrap(self.model)
-        try:
-            yield
-        finally:
-            for module, flag in flags:
-                module.training = flag
-
-    def _validate(self, held_out: Source) -> list[float]:
-        """Averages the loss terms over the images held out, with the same noise every epoch."""
-        totals, images = [0.0] * 3, 0
-        with eval_mode(self.model), torch.no_grad():
-            for number, batch in enumerate(held_out.feed.epoch(0)):
-                sums = self._sums(self._terms(self.model, batch, "validation", number))
-                totals = [a + b for a, b in zip(totals, sums, strict=True)]
-                images += batch.total
-        return [total / images for total in totals]
-
-    def _terms(self, model: nn.Module, batch: Batch, use: str, number: int) -> LossTerms:
-        """Computes the loss terms of a batch, with noise that depends on its number alone."""
-        device = self.processes.device
-        x = batch.images.to(device, non_blocking=True)
-        x = x.float() / 255 if x.dtype == torch.uint8 else x
-        with self._seeded(mixed_seed(self.seed, use, number)):
-            # The draws that belong to the images of lower ranks are passed over.
-            torch.empty(batch.offset, self.model.latent, device=device).normal_()
-            with torch.autocast(device.type, torch.bfloat16, self.dtype is torch.bfloat16):
-                output = model(x)
-        return self.loss.per_image(output, x)
-
-    @contextlib.contextmanager
-    def _seeded(self, seed: int) -> Iterator[None]:
-        """Seeds the global random state for the block, and then puts it back."""
-        device = self.processes.device
-        kind = "cuda" if device.type == "cpu" else device.type
-        devices = [] if device.type == "cpu" else [device]
-        with torch.random.fork_rng(devices, device_type=kind):
-            torch.manual_seed(seed)
-            yield
-
-    def _sums(self, terms: LossTerms) -> list[float]:
-        """Adds the terms up over all images of the batch, in all processes."""
-        sums = torch.stack([term.detach().sum() for term in terms]).cpu().double()
-        totals: list[float] = self.processes.sum(sums).tolist()
-        return totals
-
-
-def _settings(
-    trainer: _Trainer, training: Source, held_out: Source | None, batch_size: int
-) -> dict[str, Any]:
+def _settings(trainer: Trainer, training: Source, held_out: Source | None) -> dict[str, Any]:
     """Lists what a run is made of, and what must not differ when it goes on."""
     model = trainer.model
     return {
@@ -376,7 +221,7 @@ def _settings(
             "loss": repr(trainer.loss),
             "optimizer": type(trainer.optimizer).__name__,
             "lr": trainer.schedule,
-            "batch_size": batch_size,
+            "batch_size": training.batch_size,
             "precision": str(trainer.dtype).removeprefix("torch."),
             "seed": trainer.seed,
             "processes": trainer.processes.world,
@@ -386,9 +231,7 @@ def _settings(
     }
 
 
-def _describe(
-    trainer: _Trainer, training: Source, held_out: Source | None, batch_size: int, epochs: int
-) -> str:
+def _describe(trainer: Trainer, training: Source, held_out: Source | None, epochs: int) -> str:
     """Writes the run's first line, which shows what the default recipe chose."""
     parameters = sum(p.numel() for p in trainer.model.parameters())
     images = "a DataLoader" if training.images is None else f"{training.images:,} images"
@@ -396,7 +239,7 @@ def _describe(
     return (
         f"training {parameters:,} parameters on {images}"
         + (f" ({held_out.images:,} held out)" if held_out and held_out.images else "")
-        + f": {epochs} epochs, batch size {batch_size}, "
+        + f": {epochs} epochs, batch size {training.batch_size}, "
         f"{type(trainer.optimizer).__name__}{schedule}, beta {trainer.loss.beta_at(1.0):g}, "
         f"{str(trainer.dtype).removeprefix('torch.')} on {trainer.processes.device}, "
         f"seed {trainer.seed}"

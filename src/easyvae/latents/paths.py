@@ -106,6 +106,7 @@ def blend(
 
     Raises:
         ValueError: If the weights do not fit, or `method` is unknown.
+        TypeError: If `points` is not a float tensor.
 
     Example:
         >>> corners = torch.eye(3)
@@ -120,8 +121,11 @@ def blend(
     """
     if method not in ("slerp", "lerp"):
         raise ValueError(f"`method` (={method!r}) must be 'slerp' or 'lerp'")
+    _check_float("points", points)
+    if points.ndim < 2:
+        raise ValueError(f"`points` {tuple(points.shape)} must have the shape (K, *, D)")
     wide = _wide(points)
-    w = torch.as_tensor(weights, dtype=wide, device=points.device)
+    w = as_numbers("weights", weights, wide, points.device)
     if w.ndim not in (1, 2) or w.shape[-1] != len(points):
         raise ValueError(
             f"`weights` {tuple(w.shape)} must have one weight for each of {len(points)} points"
@@ -159,15 +163,13 @@ class _Segment:
 
     def __init__(self, a: Tensor, b: Tensor, t: float | Tensor | Sequence[float]) -> None:
         for name, x in (("a", a), ("b", b)):
-            if not isinstance(x, Tensor) or not x.is_floating_point():
-                kind = x.dtype if isinstance(x, Tensor) else type(x).__name__
-                raise TypeError(f"`{name}` must be a float tensor, not {kind}")
+            _check_float(name, x)
         if a.shape != b.shape or a.ndim == 0:
             raise ValueError(
                 f"`a` {tuple(a.shape)} and `b` {tuple(b.shape)} must have one shape, (*, D)"
             )
         wide = _wide(a)
-        position = torch.as_tensor(t, device=a.device).detach().to(wide)
+        position = as_numbers("t", t, wide, a.device).detach()
         if position.ndim > 1 or not bool(position.isfinite().all()):
             raise ValueError(f"`t` (={t!r}) must be one finite number or a sequence of them")
         self.ends = a, b
@@ -184,6 +186,26 @@ class _Segment:
         a, b = self.ends
         result = torch.where(self.t == 0, a.to(self.dtype), result)
         return torch.where(self.t == 1, b.to(self.dtype), result)
+
+
+def as_numbers(
+    name: str, value: float | Tensor | Sequence[float], dtype: torch.dtype, device: torch.device
+) -> Tensor:
+    """Returns `value` as a tensor, with all the digits that a Python float has.
+
+    Raises:
+        TypeError: If `value` is neither a number nor a tensor or sequence of them.
+    """
+    try:
+        return torch.as_tensor(value, dtype=dtype, device=device)
+    except (TypeError, ValueError, RuntimeError):
+        raise TypeError(f"`{name}` (={value!r}) must be a number or a sequence of them") from None
+
+
+def _check_float(name: str, x: Tensor) -> None:
+    if not isinstance(x, Tensor) or not x.is_floating_point():
+        kind = x.dtype if isinstance(x, Tensor) else type(x).__name__
+        raise TypeError(f"`{name}` must be a float tensor, not {kind}")
 
 
 def _largest(x: Tensor) -> Tensor:

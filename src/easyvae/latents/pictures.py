@@ -10,7 +10,7 @@ from typing import Any, Literal, Protocol, TypeAlias
 import torch
 from torch import Tensor, nn
 
-from easyvae.latents.paths import blend, lerp, slerp
+from easyvae.latents.paths import as_numbers, blend, lerp, slerp
 
 Path: TypeAlias = Callable[[Tensor, Tensor, Tensor], Tensor]
 
@@ -58,6 +58,7 @@ def interpolate(
 
     Raises:
         ValueError: If `steps` is below 1, the shapes differ, or `method` is unknown.
+        TypeError: If `a` or `b` is not a tensor.
 
     Example:
         >>> from easyvae import VAE
@@ -67,6 +68,8 @@ def interpolate(
     """
     path = _as_path(method)
     steps = _as_count("steps", steps)
+    _check_tensor("a", a)
+    _check_tensor("b", b)
     if a.shape != b.shape:
         raise ValueError(
             f"`a` {tuple(a.shape)} and `b` {tuple(b.shape)} must have one shape; "
@@ -117,8 +120,8 @@ def mix(
         torch.Size([3, 16, 16])
     """
     points = embed(model, pictures)
-    mixed = blend(points, weights, method=method)
-    return _decode(model, mixed, points.ndim)
+    mixed = blend(points.flatten(1), weights, method=method)  # as `interpolate` has it
+    return _decode(model, mixed.unflatten(-1, points.shape[1:]), points.ndim)
 
 
 def traverse(
@@ -138,6 +141,7 @@ def traverse(
 
     Raises:
         ValueError: If the latent has no such dimension or `steps` is below 1.
+        TypeError: If `dimension` is not an integer.
 
     Example:
         >>> from easyvae import VAE
@@ -147,6 +151,8 @@ def traverse(
     """
     steps = _as_count("steps", steps)
     z = embed(model, picture[None])
+    if isinstance(dimension, bool) or not hasattr(dimension, "__index__"):
+        raise TypeError(f"`dimension` (={dimension!r}) must be an integer")
     if not -z.shape[-1] <= dimension < z.shape[-1]:
         raise ValueError(f"`dimension` (={dimension}) must be below the latent size {z.shape[-1]}")
     line = z.repeat(steps, *(1,) * (z.ndim - 1))
@@ -174,7 +180,7 @@ def edit(
         One picture (C, *spatial), or S of them (S, C, *spatial).
 
     Raises:
-        ValueError: If the amounts do not fit the directions.
+        ValueError: If the directions do not fit the latent, or the amounts the directions.
 
     Example:
         >>> from easyvae import VAE
@@ -185,14 +191,18 @@ def edit(
     """
     z = embed(model, picture[None])
     directions = torch.atleast_2d(directions).to(z)
-    amount = torch.atleast_1d(torch.as_tensor(amounts)).to(z)
+    if directions.ndim != 2 or directions.shape[1] != z[0].numel():
+        raise ValueError(
+            f"`directions` {tuple(directions.shape)} must be (K, D) with D = {z[0].numel()}"
+        )
+    amount = torch.atleast_1d(as_numbers("amounts", amounts, z.dtype, z.device))
     if amount.shape[-1] != len(directions):
         raise ValueError(
             f"`amounts` {tuple(amount.shape)} must have one amount for each of "
             f"{len(directions)} directions"
         )
-    moved = z[0] + amount @ directions
-    return _decode(model, moved, z.ndim)
+    moved = z[0].flatten() + amount @ directions
+    return _decode(model, moved.unflatten(-1, z.shape[1:]), z.ndim)
 
 
 def principal_directions(latents: Tensor, count: int = 6) -> Tensor:
@@ -280,6 +290,7 @@ def embed(model: Autoencoder, pictures: Tensor, *, batch_size: int = 256) -> Ten
         torch.Size([10, 4])
     """
     batch_size = _as_count("batch_size", batch_size)
+    _check_tensor("pictures", pictures)
     if len(pictures) == 0:
         raise ValueError("`pictures` must hold at least one picture")
     with eval_mode(model), torch.no_grad():
@@ -303,7 +314,7 @@ def eval_mode(model: object) -> Iterator[None]:
 def is_single(model: object, x: Tensor) -> bool:
     """Tells whether `x` is one picture rather than a batch of them."""
     shape = getattr(model, "input_shape", None)
-    return x.ndim == (3 if shape is None else len(shape))
+    return getattr(x, "ndim", None) == (3 if shape is None else len(shape))
 
 
 def _decode(model: Autoencoder, z: Tensor, batch_ndim: int, *, batch_size: int = 256) -> Tensor:
@@ -328,6 +339,11 @@ def _mean(posterior: Any) -> Tensor:
             "tuple that starts with the mean, or an object with a tensor `.mean`"
         )
     return mean
+
+
+def _check_tensor(name: str, x: Tensor) -> None:
+    if not isinstance(x, Tensor):
+        raise TypeError(f"`{name}` must be a tensor, not {type(x).__name__}; try torch.as_tensor")
 
 
 def _as_path(method: str | Path) -> Path:

@@ -1,0 +1,174 @@
+"""What a training run does with a batch, and at the end of an epoch."""
+
+import contextlib
+import math
+import time
+from collections.abc import Iterator
+
+import torch
+from torch import nn
+from torch.optim import Optimizer
+
+from easyvae.checkpoint import Progress
+from easyvae.data import Batch
+from easyvae.data.random_state import mixed_seed
+from easyvae.feeds import Source
+from easyvae.history import Row
+from easyvae.latents import eval_mode
+from easyvae.losses import BetaLoss, LossTerms
+from easyvae.model import VAE
+from easyvae.optim import lr_factor
+from easyvae.processes import SingleProcess
+
+CLIP = 10.0
+"""A gradient this many times longer than usual is shortened to that length."""
+
+
+class NonFiniteError(FloatingPointError):
+    """A loss or gradient that is not finite; the weights were not touched by that step.
+
+    Attributes:
+        step: The number of the step, from 1.
+    """
+
+    def __init__(self, step: int, what: str) -> None:
+        """Names the step and what was not finite."""
+        super().__init__(
+            f"the {what} of step {step} is not finite; training stopped before the weights were "
+            "touched. Lower `lr`, and check the data and the loss"
+        )
+        self.step = step
+
+
+class Trainer:
+    """What a run does with a batch, and at the end of an epoch.
+
+    Every random number is a function of the seed and the step, none of what was drawn before. So
+    there is no generator's state to lose, and the caller's random state is left alone.
+    """
+
+    def __init__(
+        self,
+        model: VAE,
+        loss: BetaLoss,
+        optimizer: Optimizer,
+        schedule: float | None,
+        processes: SingleProcess,
+        dtype: torch.dtype,
+        seed: int,
+        steps: int,
+    ) -> None:
+        """Takes the learning rate's peak as `schedule`, or `None` to leave it alone."""
+        self.model = model
+        self.loss = loss
+        self.optimizer = optimizer
+        self.schedule = schedule  # the default optimizer's peak learning rate
+        self.processes = processes
+        self.dtype = dtype
+        self.seed = seed
+        self.steps = steps
+        self.wrapped: nn.Module = model
+
+    def step(self, batch: Batch, at: Progress) -> None:
+        """Takes an optimizer step, and counts it in `at`."""
+        self.loss.beta = self.loss.beta_at(at.step / self.steps)
+        if self.schedule is not None:
+            for group in self.optimizer.param_groups:
+                group["lr"] = self.schedule * lr_factor(at.step, self.steps)
+        self.optimizer.zero_grad()
+        terms = self._terms(self.wrapped, batch, "train", at.step)
+        # The gradients are averaged over processes: so scaled, they are those of the whole batch.
+        self.processes.backward(terms.total.sum() * (self.processes.world / batch.total))
+        sums = self._sums(terms)
+        if not all(map(math.isfinite, sums)):
+            raise NonFiniteError(at.step + 1, "loss")
+        limit = math.inf if at.typical_norm is None else CLIP * at.typical_norm
+        norm = float(nn.utils.clip_grad_norm_(self.model.parameters(), limit))
+        if not math.isfinite(norm):
+            raise NonFiniteError(at.step + 1, "gradient")
+        self.optimizer.step()
+        before = norm if at.typical_norm is None else at.typical_norm
+        at.typical_norm = 0.98 * before + 0.02 * min(norm, limit)
+        at.sums = [a + b for a, b in zip(at.sums, [*sums, float(batch.total)], strict=True)]
+        at.batch += 1
+        at.step += 1
+
+    def finish_epoch(self, at: Progress, held_out: Source | None) -> Row:
+        """Validates, and turns what `at` has added up into a row of the history."""
+        started = time.perf_counter()
+        *totals, images = at.sums
+        beta = self.loss.beta
+        validation: list[float | None] = [None] * 3
+        if held_out is not None:
+            self.loss.beta = self.loss.beta_at(1.0)  # rising betas could not be compared
+            validation = list(self._validate(held_out))
+            self.loss.beta = beta
+        row = Row(
+            epoch=at.epoch + 1,
+            train_loss=totals[0] / images,
+            train_reconstruction=totals[1] / images,
+            train_kl=totals[2] / images,
+            val_loss=validation[0],
+            val_reconstruction=validation[1],
+            val_kl=validation[2],
+            beta=beta,
+            lr=float(self.optimizer.param_groups[0]["lr"]),
+            seconds=at.seconds + time.perf_counter() - started,
+            images_per_second=images / at.seconds if at.seconds else 0.0,
+        )
+        if row["val_loss"] is not None and (at.best is None or row["val_loss"] < at.best):
+            at.best = row["val_loss"]
+        at.rows.append(row)
+        at.epoch += 1
+        at.batch, at.sums, at.seconds = 0, [0.0] * 4, 0.0
+        return row
+
+    @contextlib.contextmanager
+    def training_mode(self) -> Iterator[None]:
+        """Shares the gradients among the processes, and puts the model in train mode."""
+        flags = [(module, module.training) for module in self.model.modules()]
+        self.model.train()
+        self.wrapped = self.processes.wrap(self.model)
+        try:
+            yield
+        finally:
+            for module, flag in flags:
+                module.training = flag
+
+    def _validate(self, held_out: Source) -> list[float]:
+        """Averages the loss terms over the images held out, with the same noise every epoch."""
+        totals, images = [0.0] * 3, 0
+        with eval_mode(self.model), torch.no_grad():
+            for number, batch in enumerate(held_out.feed.epoch(0)):
+                sums = self._sums(self._terms(self.model, batch, "validation", number))
+                totals = [a + b for a, b in zip(totals, sums, strict=True)]
+                images += batch.total
+        return [total / images for total in totals]
+
+    def _terms(self, model: nn.Module, batch: Batch, use: str, number: int) -> LossTerms:
+        """Computes the loss terms of a batch, with noise that depends on its number alone."""
+        device = self.processes.device
+        x = batch.images.to(device, non_blocking=True)
+        x = x.float() / 255 if x.dtype == torch.uint8 else x
+        with self._seeded(mixed_seed(self.seed, use, number)):
+            # The draws that belong to the images of lower ranks are passed over.
+            torch.empty(batch.offset, self.model.latent, device=device).normal_()
+            with torch.autocast(device.type, torch.bfloat16, self.dtype is torch.bfloat16):
+                output = model(x)
+        return self.loss.per_image(output, x)
+
+    @contextlib.contextmanager
+    def _seeded(self, seed: int) -> Iterator[None]:
+        """Seeds the global random state for the block, and then puts it back."""
+        device = self.processes.device
+        kind = "cuda" if device.type == "cpu" else device.type
+        devices = [] if device.type == "cpu" else [device]
+        with torch.random.fork_rng(devices, device_type=kind):
+            torch.manual_seed(seed)
+            yield
+
+    def _sums(self, terms: LossTerms) -> list[float]:
+        """Adds the terms up over all images of the batch, in all processes."""
+        sums = torch.stack([term.detach().sum() for term in terms]).cpu().double()
+        totals: list[float] = self.processes.sum(sums).tolist()
+        return totals
