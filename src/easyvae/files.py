@@ -66,8 +66,9 @@ def write_tensors(
     """Writes tensors and JSON-able metadata as one safetensors file with a SHA-256 over both."""
     ready = {name: t.detach().cpu().contiguous() for name, t in tensors.items()}
     text = json.dumps(metadata, sort_keys=True)
-    header = {"easyvae": text, "sha256": _digest(ready, text)}
-    write_file(path, safetensors.torch.save(_unshared(ready), metadata=header))
+    # One key alone: of several, the format's writer would shuffle the order from call to call.
+    header = json.dumps({"metadata": text, "sha256": _digest(ready, text)})
+    write_file(path, safetensors.torch.save(_unshared(ready), metadata={"easyvae": header}))
 
 
 def read_tensors(
@@ -98,7 +99,8 @@ def read_tensors(
         file.seek(0)
         data = file.read()
     try:
-        text, digest = header["easyvae"], header["sha256"]
+        ours = json.loads(header["easyvae"])
+        text, digest = ours["metadata"], ours["sha256"]
         metadata = json.loads(text)
         tensors = safetensors.torch.load(data)
     except KeyError:
