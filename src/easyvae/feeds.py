@@ -1,5 +1,6 @@
 """From whatever a user calls data to what the training loop reads: batches by epoch."""
 
+import hashlib
 from collections.abc import Iterator
 from os import PathLike
 from typing import Any, NamedTuple, Protocol
@@ -41,7 +42,8 @@ class Source(NamedTuple):
     Attributes:
         feed: The batches.
         images: How many images an epoch has, or `None` where a loader does not tell.
-        fingerprint: Changes with the images or their order; `None` for a loader.
+        fingerprint: Changes with the images, their order and which of them are used; `None` for
+            a loader.
         batch_size: Images per batch, or `None` where a loader does not tell.
     """
 
@@ -99,7 +101,10 @@ def prepare_sources(
         feed = Batches(
             pictures, indices, batch_size, seed=seed, shuffle=shuffle, rank=rank, world=world
         )
-        return Source(feed, len(indices), pictures.fingerprint, batch_size)
+        flip = pictures.flip and shuffle
+        digest = hashlib.sha256(f"{pictures.fingerprint} {flip}".encode())
+        digest.update(indices.numpy())
+        return Source(feed, len(indices), digest.hexdigest(), batch_size)
 
     def stream(loader: DataLoader[Any]) -> Source:
         feed = LoaderBatches(loader, shape=shape, seed=seed, rank=rank, world=world)

@@ -103,11 +103,12 @@ def read_tensors(
         text, digest = ours["metadata"], ours["sha256"]
         metadata = json.loads(text)
         tensors = safetensors.torch.load(data)
+        whole = isinstance(metadata, dict) and _digest(tensors, text) == digest
     except KeyError:
         raise ModelFileError(path, "is a safetensors file, but not one of easyvae's") from None
-    except (SafetensorError, ValueError, TypeError, RecursionError) as error:
+    except (SafetensorError, ValueError, TypeError, RuntimeError) as error:
         raise ModelFileError(path, f"is damaged ({error})") from None
-    if not isinstance(metadata, dict) or _digest(tensors, text) != digest:
+    if not whole:
         raise ModelFileError(path, "is damaged: its contents do not match its checksum")
     return tensors, metadata
 

@@ -237,8 +237,11 @@ class VAE(nn.Module):
 
         Raises:
             ValueError: If `n` or `temperature` is out of its range.
+            TypeError: If one of them is not a number.
         """
         n = as_int("n", n)
+        if not hasattr(temperature, "__float__"):
+            raise TypeError(f"`temperature` (={temperature!r}) must be a number")
         if not (math.isfinite(temperature) and temperature >= 0):
             raise ValueError(f"`temperature` (={temperature}) must be finite and at least 0")
         z = self.decoder.expand.weight.new_empty(n, self.latent).normal_(generator=generator)

@@ -3,6 +3,7 @@
 import argparse
 import re
 from pathlib import Path
+from typing import Literal
 
 import torch
 from torch import Tensor
@@ -10,13 +11,19 @@ from torch import Tensor
 from easyvae.data import Pictures, load_pictures, read_image
 from easyvae.kittens import draw_kittens
 from easyvae.model import VAE
+from easyvae.progress import Reporter
 
 KITTENS = 5000
 """How many kittens `kittens` stands for."""
 
 
 def open_pictures(
-    path: str, shape: tuple[int, ...], *, flip: bool = False, keep_copies: bool = False
+    path: str,
+    shape: tuple[int, ...],
+    *,
+    flip: bool = False,
+    keep_copies: bool = False,
+    quiet: bool = True,
 ) -> Pictures:
     """Opens what PATH stands for: a folder, a zip, or the built-in set.
 
@@ -25,7 +32,12 @@ def open_pictures(
     """
     count = kittens_in(path)
     if count is None:
-        return load_pictures(path, shape, flip=flip, copies="keep" if keep_copies else "drop")
+        copies: Literal["keep", "drop"] = "keep" if keep_copies else "drop"
+        say = Reporter(enabled=not quiet)
+        try:
+            return load_pictures(path, shape, flip=flip, copies=copies, progress=say.scan)
+        finally:
+            say.close()
     if len(shape) != 3 or shape[0] != 3 or shape[1] != shape[2]:
         raise ValueError(f"kittens are square and have 3 channels; the model takes {shape}")
     images, _ = draw_kittens(count, size=shape[1])

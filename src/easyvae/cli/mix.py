@@ -11,7 +11,8 @@ from easyvae.processes import choose_device
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Adds the arguments of `easyvae mix`."""
-    parser.add_argument("pictures", nargs=2, metavar=("A", "B"), help="the two pictures")
+    parser.add_argument("a", metavar="A", help="the picture to begin with")
+    parser.add_argument("b", metavar="B", help="the picture to end with")
     add_model(parser)
     parser.add_argument("--steps", type=int, default=10, help="frames, both ends included")
     parser.add_argument("--method", choices=["slerp", "lerp"], default="slerp")
@@ -22,7 +23,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> None:
     """Mixes, and writes the file; the first and last frames are the model's reconstructions."""
     model = VAE.load(args.model, device=choose_device(args.device))
-    a, b = read_pictures(args.pictures, model)
+    a, b = read_pictures([args.a, args.b], model)
     frames = interpolate(model, a, b, args.steps, method=args.method)
     out = existing_parent(args.out)
     if out.suffix.lower() == ".gif":

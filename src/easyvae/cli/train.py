@@ -79,7 +79,13 @@ def run(args: argparse.Namespace) -> None:
     out = Path(args.out or Path("runs", Path(args.path.replace(":", "-")).stem))
     history = fit(
         model,
-        open_pictures(args.path, model.input_shape, flip=args.flip, keep_copies=args.keep_copies),
+        open_pictures(
+            args.path,
+            model.input_shape,
+            flip=args.flip,
+            keep_copies=args.keep_copies,
+            quiet=args.quiet,
+        ),
         loss=loss,
         epochs=args.epochs,
         batch_size=args.batch_size,

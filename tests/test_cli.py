@@ -1,0 +1,265 @@
+"""The command line: what each command leaves and says, and its exit codes."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from easyvae import VAE, interpolate
+from easyvae.cli import demo, main, make_parser
+from easyvae.kittens import draw_kittens
+
+Image = pytest.importorskip("PIL.Image")
+
+TRAIN = "--channels 4 8 --latent 3 --image-size 16 --epochs 2 --device cpu".split()
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder of 30 kitten pictures, five of them copies."""
+    folder = tmp_path_factory.mktemp("cats")
+    for i, pixels in enumerate(draw_kittens(25, size=16)[0]):
+        image = Image.fromarray(pixels.transpose(1, 2, 0))
+        image.save(folder / f"{i}.png")
+        if i < 5:
+            image.save(folder / f"copy{i}.png")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def trained(folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run folder."""
+    out = tmp_path_factory.mktemp("run")
+    assert main(["train", str(folder), *TRAIN, "--out", str(out), "--quiet"]) == 0
+    return out
+
+
+def opened(path: Path) -> Any:
+    """Reads a picture and closes its file."""
+    with Image.open(path) as image:
+        image.load()
+        return image
+
+
+def test_train_reports_copies_and_leaves_everything(
+    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Model, history and curves, with the number of pictures and copies on standard error."""
+    out = tmp_path / "run"
+    assert main(["train", str(folder), *TRAIN, "--out", str(out)]) == 0
+    said = capsys.readouterr()
+    assert "30 pictures, 5 byte-identical copies (dropped)" in said.err
+    assert "on 23 images (2 held out)" in said.err
+    for name in ("model.safetensors", "history.csv", "curves.png", "run.json"):
+        assert (out / name).is_file()
+    assert said.out.split() == [
+        str(out / name) for name in ("model.safetensors", "history.csv", "curves.png")
+    ]
+
+
+def test_train_resumes_and_prints_json(
+    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """With more epochs the same command goes on; --json prints the last epoch's figures."""
+    command = ["train", str(folder), *TRAIN, "--out", str(tmp_path), "--json"]
+    assert main(command) == 0
+    assert main([*command, "--epochs", "3"]) == 0
+    out, err = capsys.readouterr()
+    assert json.loads(out.splitlines()[-1])["epoch"] == 3
+    assert "going on after epoch 2" in err
+
+
+def test_train_takes_every_option(folder: Path, tmp_path: Path) -> None:
+    """Grey and wide pictures, per-layer lists, a schedule, other terms, data for validation."""
+    options = (
+        "--channels 4 8 --latent 3 --image-size 12 20 --grey --kernel-size 4 3 --stride 2 1 "
+        "--activation relu --norm group --residual-blocks 1 0 --beta 0.5 --warmup 0.5 "
+        "--reconstruction mse --free-bits 0.1 --epochs 1 --batch-size 8 --lr 0.001 --flip "
+        "--keep-copies --seed 3 --precision float32 --device cpu"
+    )
+    command = ["train", str(folder), *options.split(), "--validation", str(folder)]
+    assert main([*command, "--out", str(tmp_path)]) == 0
+    config = VAE.load(tmp_path).config
+    assert config["image_size"] == [12, 20]
+    assert config["in_channels"] == 1
+    assert config["stride"] == [2, 1]
+
+
+@pytest.mark.parametrize("name", ["mix.png", "mix.gif", "deep/mix.webp"])
+def test_mix_writes_a_strip_or_an_animation(
+    folder: Path, trained: Path, tmp_path: Path, name: str
+) -> None:
+    """Ten frames side by side, or one after another."""
+    pair = [str(folder / "7.png"), str(folder / "9.png")]
+    assert main(["mix", *pair, "--model", str(trained), "--out", str(tmp_path / name)]) == 0
+    with Image.open(tmp_path / name) as image:
+        assert image.size == ((16, 16) if name.endswith("gif") else (178, 16))
+
+
+def test_mix_begins_and_ends_with_the_reconstructions(
+    folder: Path, trained: Path, tmp_path: Path
+) -> None:
+    """The strip's outer frames are the model's reconstructions, to the byte."""
+    pair = [folder / "7.png", folder / "9.png"]
+    strip = tmp_path / "mix.png"
+    command = ["mix", *map(str, pair), "--model", str(trained / "model.safetensors")]
+    assert main([*command, "--steps", "4", "--out", str(strip), "--method", "lerp"]) == 0
+    images = torch.from_numpy(draw_kittens(25, size=16)[0])[[7, 9]]
+    frames = interpolate(VAE.load(trained), *images, steps=4, method="lerp")
+    expected = (frames * 255).round().to(torch.uint8)
+    got = torch.tensor(list(opened(strip).tobytes()), dtype=torch.uint8)
+    got = got.reshape(16, 70, 3).permute(2, 0, 1)
+    for i in range(4):
+        assert torch.equal(got[:, :, 18 * i : 18 * i + 16], expected[i])
+
+
+def test_sample_writes_a_grid_that_the_seed_decides(trained: Path, tmp_path: Path) -> None:
+    """Nine samples are three by three; the same seed gives the same file."""
+    files = []
+    for i, seed in enumerate((1, 1, 2)):
+        path = tmp_path / f"{i}.png"
+        options = f"--model {trained} -n 9 --seed {seed} --temperature 0.8 --device cpu"
+        assert main(["sample", *options.split(), "--out", str(path)]) == 0
+        files.append(path.read_bytes())
+    assert opened(tmp_path / "0.png").size == (52, 52)
+    assert files[0] == files[1] != files[2]
+
+
+def test_info_tells_about_pictures(
+    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Counts, sizes and copies, as text and as JSON, and a contact sheet."""
+    sheet = tmp_path / "sheet.png"
+    assert main(["info", str(folder), "--sheet", str(sheet)]) == 0
+    assert "30 pictures" in capsys.readouterr().out
+    assert opened(sheet).width == 10 * 64 + 9 * 2
+    assert main(["info", str(folder), "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert (found["pictures"], found["copies"]) == (30, 5)
+    assert found["sizes"] == {"16x16": 30}
+
+
+def test_info_tells_about_a_model(trained: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """The stages as text, the config as JSON, for a run folder and for a file."""
+    assert main(["info", str(trained)]) == 0
+    assert "3x16x16 <-> 3 latents" in capsys.readouterr().out
+    assert main(["info", str(trained / "model.safetensors"), "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["config"]["channels"] == [4, 8]
+
+
+def test_kittens_stand_for_themselves(capsys: pytest.CaptureFixture[str]) -> None:
+    """`kittens:N` is a set of pictures wherever a path is."""
+    assert main(["info", "kittens:12", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["pictures"] == 12
+
+
+def test_demo_leaves_pictures_and_a_model(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With a tiny model and few kittens it does the whole job in a second."""
+    for name, value in {"KITTENS": 40, "EPOCHS": 1, "CHANNELS": (4, 8)}.items():
+        monkeypatch.setattr(demo, name, value)
+    assert main(["demo", "--out", str(tmp_path / "demo"), "--device", "cpu"]) == 0
+    left = {path.name for path in (tmp_path / "demo").iterdir()}
+    assert left >= {
+        "reconstructions.png",
+        "mix.png",
+        "mix.gif",
+        "samples.png",
+        "curves.png",
+        "model.safetensors",
+    }
+
+
+@pytest.mark.parametrize(
+    ("arguments", "named"),
+    [
+        ("train MISSING", "MISSING"),
+        ("train EMPTY", "EMPTY"),
+        ("train HTML", "HTML"),
+        ("train kittens:0", "kittens:0"),
+        ("train kittens:9 --channels 4 4 4 4 4 4 4 4", "channels"),
+        ("train kittens:9 --beta -1", "beta"),
+        ("train kittens:9 --grey", "kittens"),
+        ("train kittens:9 --epochs 0 --out OUT", "epochs"),
+        ("train kittens:9 --optimizer adam", "--optimizer"),
+        ("train kittens:1 --out OUT", "validation"),
+        ("mix PICTURE CUT --model RUN", "CUT"),
+        ("mix PICTURE MISSING --model RUN", "MISSING"),
+        ("mix PICTURE PICTURE --model PICTURE", "PICTURE"),
+        ("mix PICTURE PICTURE --model MISSING", "MISSING"),
+        ("mix PICTURE PICTURE --model RUN --steps 0", "steps"),
+        ("mix PICTURE PICTURE --model RUN --out OUT.mp4", "mp4"),
+        ("sample --model RUN -n 0", "`n`"),
+        ("info RUN --sheet x.png", "--sheet"),
+        ("compose", "compose"),
+        ("", "COMMAND"),
+    ],
+)
+def test_bad_input_is_one_line_and_exit_code_2(
+    arguments: str,
+    named: str,
+    folder: Path,
+    trained: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """The line names what was wrong, and nothing is left behind."""
+    cut = tmp_path / "CUT.jpg"
+    Image.fromarray(draw_kittens(1)[0][0].transpose(1, 2, 0)).save(cut)
+    cut.write_bytes(cut.read_bytes()[:-200])
+    (tmp_path / "EMPTY").mkdir()
+    (tmp_path / "HTML").mkdir()
+    (tmp_path / "HTML" / "page.jpg").write_text("<html><body>Not found</body></html>")
+    places = {
+        "PICTURE": folder / "1.png",
+        "RUN": trained,
+        **{name: tmp_path / name for name in ("MISSING", "EMPTY", "HTML", "OUT", "OUT.mp4")},
+        "CUT": cut,
+    }
+    before = sorted(tmp_path.rglob("*"))
+    words = [str(places.get(word, word)) for word in arguments.split()]
+    try:
+        code = main(words)
+    except SystemExit as stop:
+        code = int(stop.code or 0)
+    said = capsys.readouterr()
+    assert code == 2
+    assert said.out == ""
+    last = said.err.rstrip("\n").splitlines()
+    assert len(last) == 1
+    assert str(places.get(named, named)) in last[0]
+    left = [p for p in sorted(tmp_path.rglob("*")) if p not in before and p.is_file()]
+    assert not left
+
+
+def test_every_command_has_help() -> None:
+    """`--help` of each ends with exit code 0."""
+    for command in ("demo", "train", "mix", "sample", "info"):
+        with pytest.raises(SystemExit) as stop:
+            make_parser().parse_args([command, "--help"])
+        assert stop.value.code == 0
+
+
+def test_python_dash_m_is_the_same() -> None:
+    """`python -m easyvae --version` names the version."""
+    done = subprocess.run(
+        [sys.executable, "-m", "easyvae", "--version"], capture_output=True, text=True, check=True
+    )
+    assert done.stdout.startswith("easyvae 0.")
+
+
+def test_ctrl_c_is_exit_code_130(
+    folder: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """The last line says that the same command goes on from the step it names."""
+    from test_training import interrupt, stop_at
+
+    stop_at(monkeypatch, 0, interrupt)
+    assert main(["train", str(folder), *TRAIN, "--out", str(tmp_path)]) == 130
+    assert "goes on from step 1" in capsys.readouterr().err.splitlines()[-1]

@@ -1,0 +1,124 @@
+"""Figures and image files."""
+
+from pathlib import Path
+
+import pytest
+import torch
+
+from easyvae import History
+from easyvae.plots import (
+    pair_rows,
+    plot_history,
+    plot_images,
+    plot_interpolation,
+    plot_reconstructions,
+    save_animation,
+    save_images,
+    sheet,
+)
+from test_history import rows
+
+Image = pytest.importorskip("PIL.Image")
+pytest.importorskip("matplotlib")
+
+
+def pixels(figure: object) -> torch.Tensor:
+    """Draws a figure and returns what it shows, (height, width, 3)."""
+    import numpy as np
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+
+    canvas = FigureCanvasAgg(figure)
+    canvas.draw()
+    return torch.from_numpy(np.asarray(canvas.buffer_rgba())[..., :3].copy())
+
+
+def test_sheet_puts_each_image_in_its_place() -> None:
+    """Images go from left to right and from top to bottom, with white between them."""
+    images = torch.arange(5, dtype=torch.uint8).reshape(5, 1, 1, 1).expand(5, 3, 4, 6)
+    paper = sheet(images, columns=3, gap=2)
+    assert paper.shape == (3, 10, 22)
+    assert [int(paper[0, 0, x]) for x in (0, 6, 8, 16)] == [0, 255, 1, 2]
+    assert [int(paper[0, 6, x]) for x in (0, 8, 16)] == [3, 4, 255]
+
+
+def test_floats_and_bytes_make_the_same_sheet() -> None:
+    """Floats in [0, 1] are rounded to the bytes they stand for, and values beyond are cut."""
+    images = torch.randint(0, 256, (4, 3, 5, 5), dtype=torch.uint8)
+    assert torch.equal(sheet(images, 2), sheet(images.float() / 255, 2))
+    assert int(sheet(torch.full((1, 1, 1, 1), 1.7), 1).max()) == 255
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_figures_show_the_images(channels: int) -> None:
+    """A red (or black) picture leaves its colour in the figure."""
+    images = torch.zeros(6, channels, 40, 40)
+    images[:, 0] = channels == 3
+    frames = images[:, None].expand(6, 2, channels, 40, 40)
+    colour = torch.tensor([255 * (channels == 3), 0, 0])
+    for figure in (
+        plot_images(images, title="six"),
+        plot_reconstructions(images, images),
+        plot_interpolation(images),
+        plot_interpolation(frames),
+    ):
+        assert (pixels(figure) == colour).all(-1).float().mean() > 0.3
+
+
+def test_curves_have_both_lines_or_one() -> None:
+    """Training and validation are drawn where there are both; one epoch is a dot, not nothing."""
+    both = plot_history(History(rows(5)))
+    assert [len(axes.lines) for axes in both.axes] == [2, 2, 2]
+    one = plot_history(History(rows(1, validated=False)))
+    assert [len(axes.lines) for axes in one.axes] == [1, 1, 1]
+    assert one.axes[0].lines[0].get_marker() == "o"
+    with pytest.raises(ValueError, match="no epochs"):
+        plot_history(History())
+
+
+def test_a_png_holds_the_pixels_as_they_are(tmp_path: Path) -> None:
+    """Read back, the file has each image's bytes."""
+    images = torch.randint(0, 256, (3, 3, 8, 9), dtype=torch.uint8)
+    save_images(images, tmp_path / "strip.png")
+    with Image.open(tmp_path / "strip.png") as strip:
+        assert strip.size == (3 * 9 + 2 * 2, 8)
+        assert strip.getpixel((11, 5)) == tuple(images[1, :, 5, 0].tolist())
+    save_images(images, tmp_path / "large.png", scale=3)
+    with Image.open(tmp_path / "large.png") as large:
+        assert large.size == (3 * strip.width, 24)
+
+
+@pytest.mark.parametrize("suffix", [".gif", ".webp"])
+def test_an_animation_goes_there_and_back(tmp_path: Path, suffix: str) -> None:
+    """Five frames make eight that repeat, and rest at both ends."""
+    frames = torch.linspace(0, 1, 5).reshape(5, 1, 1, 1).expand(5, 3, 8, 8)
+    save_animation(frames, tmp_path / f"mix{suffix}", seconds=1.0, scale=2)
+    with Image.open(tmp_path / f"mix{suffix}") as film:
+        assert film.n_frames == 8
+        assert film.size == (16, 16)
+        assert film.info["loop"] == 0
+        film.seek(4)
+        assert film.convert("RGB").getpixel((8, 8))[0] > 250
+
+
+def test_an_animation_of_one_or_two_frames_is_a_file_too(tmp_path: Path) -> None:
+    """There is nothing between them to run back over."""
+    for count in (1, 2):
+        save_animation(torch.rand(count, 3, 8, 8), tmp_path / "mix.gif")
+        with Image.open(tmp_path / "mix.gif") as film:
+            assert film.n_frames == count
+
+
+def test_bad_input_is_refused(tmp_path: Path) -> None:
+    """Shapes that are no images, unequal pairs, and unknown kinds of files."""
+    for images in (torch.rand(3, 8, 8), torch.rand(2, 4, 8, 8), torch.rand(0, 3, 8, 8)):
+        with pytest.raises(ValueError, match="`images`"):
+            plot_images(images)
+    with pytest.raises(ValueError, match="one shape"):
+        pair_rows(torch.rand(2, 3, 8, 8), torch.rand(3, 3, 8, 8))
+    with pytest.raises(ValueError, match="`frames`"):
+        plot_interpolation(torch.rand(3, 8, 8))
+    with pytest.raises(ValueError, match=r"must end in \.png"):
+        save_images(torch.rand(2, 3, 8, 8), tmp_path / "x.gif")
+    with pytest.raises(ValueError, match=r"must end in \.gif"):
+        save_animation(torch.rand(2, 3, 8, 8), tmp_path / "x.mp4")
+    assert not list(tmp_path.iterdir())

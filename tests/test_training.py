@@ -1,0 +1,610 @@
+"""`fit`: what a run computes, leaves, resumes and refuses."""
+
+import json
+import math
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor, nn
+from torch.utils.data import DataLoader, Dataset, TensorDataset
+
+from easyvae import VAE, BetaLoss, History, fit
+from easyvae.checkpoint import ModelFileError
+from easyvae.data import Batches, Pictures, split
+from easyvae.history import COLUMNS
+from easyvae.schedules import Cyclical, LinearWarmup
+from easyvae.trainer import CLIP, NonFiniteError, Trainer
+from easyvae.training import RunState
+
+SHAPE = (1, 8, 8)
+
+
+def small_model(**options: Any) -> VAE:
+    torch.manual_seed(0)
+    return VAE([4, 8], 3, image_size=8, in_channels=1, **options)
+
+
+def digits(n: int = 90, seed: int = 1) -> Tensor:
+    generator = torch.Generator().manual_seed(seed)
+    return torch.randint(0, 256, (n, *SHAPE), dtype=torch.uint8, generator=generator)
+
+
+def run(model: VAE, data: Any = None, **options: Any) -> History:
+    options = {"epochs": 2, "progress": False, "device": "cpu"} | options
+    return fit(model, digits() if data is None else data, **options)
+
+
+def same_weights(a: nn.Module, b: nn.Module) -> bool:
+    pairs = zip(a.state_dict().values(), b.state_dict().values(), strict=True)
+    return all(torch.equal(x, y) for x, y in pairs)
+
+
+def stop_at(monkeypatch: pytest.MonkeyPatch, step: int, what: Any) -> None:
+    """Makes something happen before step number `step` (from 0) of any run."""
+    original = Trainer.step
+
+    def stepping(self: Trainer, batch: Any, at: Any) -> None:
+        if at.step == step:
+            what()
+        original(self, batch, at)
+
+    monkeypatch.setattr(Trainer, "step", stepping)
+
+
+def interrupt() -> None:
+    os.kill(os.getpid(), signal.SIGINT)
+
+
+class TestResults:
+    def test_training_lowers_the_loss_on_pictures_it_has_not_seen(self) -> None:
+        """On pictures with something to learn, the validation loss falls by a fifth."""
+        ramp = torch.linspace(0, 1, 8).expand(8, 8)
+        tones = torch.rand(200, 1, 1, 1, generator=torch.Generator().manual_seed(0))
+        history = run(small_model(), tones * ramp, epochs=12, lr=0.01)
+        losses = history["val_loss"]
+        assert losses[-1] < 0.8 * losses[0]
+
+    def test_history_has_the_documented_columns_and_numbers(self) -> None:
+        """Each row has every column, epochs count from 1, and losses are finite."""
+        history = run(small_model(), epochs=3)
+        assert history["epoch"] == [1, 2, 3]
+        for row in history:
+            assert tuple(row) == COLUMNS
+            assert all(math.isfinite(value) for value in row.values() if value is not None)
+
+    def test_epoch_figures_are_averages_over_images(self) -> None:
+        """With a learning rate of nearly 0, the epoch's loss is the mean over single images."""
+        images = digits(50)
+        model = small_model()
+        history = run(model, images, epochs=1, validation=None, batch_size=16, lr=1e-30)
+        with torch.no_grad():
+            loss = BetaLoss(reduction="none").terms(model(images), images)
+        # The KL has no noise in it, so it can be compared closely; the last batch has two images.
+        assert history["train_kl"][0] == pytest.approx(float(loss.kl.mean()), rel=1e-5)
+        assert history["train_reconstruction"][0] == pytest.approx(
+            float(loss.reconstruction.mean()), rel=0.02
+        )
+
+    def test_total_is_reconstruction_plus_beta_times_kl(self) -> None:
+        """The three columns of a row agree with each other and with the column beta."""
+        history = run(small_model(), loss=BetaLoss(0.3))
+        for row in history:
+            for use in ("train", "val"):
+                total = row[f"{use}_reconstruction"] + row["beta"] * row[f"{use}_kl"]
+                assert row[f"{use}_loss"] == pytest.approx(total, rel=1e-6)
+
+    def test_two_runs_with_one_seed_are_bit_identical(self) -> None:
+        """The same seed gives the same bits, another seed does not."""
+        models = [small_model() for _ in range(3)]
+        for model, seed in zip(models, (3, 3, 4), strict=True):
+            run(model, seed=seed)
+        assert same_weights(models[0], models[1])
+        assert not same_weights(models[0], models[2])
+
+    def test_global_random_state_is_left_alone(self) -> None:
+        """A run neither reads nor changes the global generators, dropout or not."""
+        torch.manual_seed(7)
+        state, numpy_state = torch.get_rng_state(), np.random.get_state()[1].copy()
+        model = VAE([4, 8], 3, image_size=8, in_channels=1, activation=Dropped)
+        torch.set_rng_state(state)
+        run(model)
+        assert torch.equal(torch.get_rng_state(), state)
+        assert (np.random.get_state()[1] == numpy_state).all()
+
+    def test_training_flags_are_restored(self) -> None:
+        """A model given in eval mode, or with a frozen norm in eval mode, is returned so."""
+        model = small_model(norm="batch").eval()
+        run(model)
+        assert not any(module.training for module in model.modules())
+
+    def test_bfloat16_stays_close_to_float32(self) -> None:
+        """Under bfloat16 autocast the run is finite and its loss within 1 % of float32's."""
+        losses = {}
+        for precision in ("float32", "bfloat16"):
+            losses[precision] = run(small_model(), precision=precision)["val_loss"][-1]
+        assert losses["bfloat16"] == pytest.approx(losses["float32"], rel=0.01)
+
+    def test_gradients_are_clipped_to_a_multiple_of_the_usual_norm(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """A batch with a gradient far longer than usual is shortened to CLIP times the usual."""
+        limits = []
+        original = nn.utils.clip_grad_norm_
+
+        def clip(parameters: Any, limit: float) -> Tensor:
+            limits.append(limit)
+            return original(parameters, limit)
+
+        monkeypatch.setattr(nn.utils, "clip_grad_norm_", clip)
+        run(small_model(), epochs=1)
+        assert limits[0] == math.inf
+        assert all(math.isfinite(limit) and limit > 0 for limit in limits[1:])
+        assert limits[1] > CLIP
+
+
+class Dropped(nn.Sequential):
+    """An activation that draws from the global random state."""
+
+    def __init__(self) -> None:
+        super().__init__(nn.SiLU(), nn.Dropout(0.1))
+
+
+class TestData:
+    @pytest.mark.parametrize(
+        "kind",
+        ["tensor", "array", "float", "dataset", "tuples", "dicts", "pictures", "no channel"],
+    )
+    def test_every_kind_of_data_trains_alike(self, kind: str) -> None:
+        """The same images in any wrapping give the same weights."""
+        images = digits()
+        kinds: dict[str, Any] = {
+            "tensor": images,
+            "array": images.numpy(),
+            "float": images.float() / 255,
+            "dataset": Rows(images, lambda x: x),
+            "tuples": TensorDataset(images, torch.arange(len(images))),
+            "dicts": Rows(images, lambda x: {"image": x, "label": 0}),
+            "pictures": Pictures(images),
+            "no channel": images[:, 0],
+        }
+        models = small_model(), small_model()
+        run(models[0], images, validation=None)
+        run(models[1], kinds[kind], validation=None)
+        assert same_weights(*models)
+
+    def test_a_dataloader_is_streamed_and_split(self) -> None:
+        """A shuffling DataLoader trains with its own batch size, and resumes bit for bit."""
+        loader = DataLoader(TensorDataset(digits()), batch_size=10, shuffle=True)
+        models = small_model(), small_model()
+        histories = [run(model, loader) for model in models]
+        assert same_weights(*models)
+        assert histories[0]["val_loss"][0] is not None
+
+    def test_validation_may_be_none_a_share_or_data(self) -> None:
+        """With None there are no validation figures, with data there are those of the data."""
+        assert run(small_model(), validation=None)["val_loss"] == [None, None]
+        for validation in (0.2, digits(20, seed=9), DataLoader(digits(20, seed=9), batch_size=8)):
+            assert all(run(small_model(), validation=validation)["val_loss"])
+
+    def test_copies_never_straddle_the_split(self) -> None:
+        """With every image four times, no image of the validation part is in the training part."""
+        pictures = Pictures(digits(30).repeat(4, 1, 1, 1))
+        training, held_out = split(pictures, 0.25, seed=0)
+        seen = {row.numpy().tobytes() for row in pictures.gather(training)}
+        unseen = {row.numpy().tobytes() for row in pictures.gather(held_out)}
+        assert not seen & unseen
+        assert len(held_out) == 30 or abs(len(held_out) - 30) <= 4
+
+    def test_a_picture_is_mirrored_only_in_training(self) -> None:
+        """With flip, some training pictures are mirrored and no validation picture is."""
+        pictures = Pictures(digits(64), flip=True)
+        everything = torch.arange(64)
+        for shuffle in (True, False):
+            batches = Batches(pictures, everything, 64, seed=0, shuffle=shuffle)
+            images = next(iter(batches.epoch(0))).images
+            known = {row.numpy().tobytes() for row in pictures.images}
+            mirrored = [row.numpy().tobytes() not in known for row in images]
+            assert any(mirrored) == shuffle
+
+    @pytest.mark.parametrize(
+        ("data", "message"),
+        [
+            (torch.rand(20, 8, 8, 1), "permute"),
+            (torch.rand(20, 3, 8, 8), "channel"),
+            (torch.rand(20, 1, 9, 8), "8"),
+            (torch.full((20, 1, 8, 8), math.nan), "row 0|image 0|NaN"),
+            (torch.rand(20, 1, 8, 8) * 255, "255"),
+            (torch.zeros(0, 1, 8, 8), "no images"),
+            (torch.zeros(20, 1, 8, 8, dtype=torch.int64), "uint8"),
+            (torch.zeros(1, 1, 8, 8), "validation"),
+        ],
+    )
+    def test_data_that_do_not_fit_are_refused(self, data: Tensor, message: str) -> None:
+        """Each is a ValueError that says what would be right."""
+        with pytest.raises(ValueError, match=message):
+            run(small_model(), data)
+
+    def test_one_picture_trains_without_validation(self) -> None:
+        """A set of one is a set, and a batch size above the set's size is no error."""
+        history = run(small_model(), digits(1), validation=None, batch_size=64)
+        assert len(history) == 2
+
+
+class Rows(Dataset):  # type: ignore[type-arg]
+    def __init__(self, images: Tensor, wrap: Any) -> None:
+        self.images, self.wrap = images, wrap
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+    def __getitem__(self, index: int) -> Any:
+        return self.wrap(self.images[index])
+
+
+class TestRunFolder:
+    def test_it_holds_what_is_documented(self, tmp_path: Path) -> None:
+        """Model, history, settings and one checkpoint, and no stray file."""
+        history = run(small_model(), out=tmp_path / "run")
+        names = {str(p.relative_to(tmp_path / "run")) for p in (tmp_path / "run").rglob("*")}
+        assert names == {
+            "model.safetensors",
+            "history.csv",
+            "run.json",
+            ".lock",
+            "checkpoints",
+            "checkpoints/step-000000006.safetensors",
+        }
+        assert History.from_csv(tmp_path / "run" / "history.csv").rows == history.rows
+        settings = json.loads((tmp_path / "run" / "run.json").read_text())
+        assert settings["must_match"]["batch_size"] == 32
+        assert settings["must_match"]["lr"] == 0.004
+        assert settings["must_match"]["optimizer"] == "Muon"
+
+    def test_the_model_is_the_best_on_validation(self, tmp_path: Path) -> None:
+        """With a learning rate that ruins the model, the file has an epoch before the ruin."""
+        model = small_model()
+        data = torch.rand(100, 1, 8, 8, generator=torch.Generator().manual_seed(0)) * 0.1
+        factory = lambda p: torch.optim.SGD(p, lr=3e-3, momentum=0.99)  # noqa: E731  # short
+        states = {}
+
+        def remember(state: RunState) -> None:
+            states[state.epoch] = model.state_dict()["encoder.mean.bias"].clone()
+
+        history = run(
+            model,
+            data,
+            epochs=6,
+            optimizer=factory,
+            out=tmp_path,
+            callbacks=[
+                lambda s: states.update({s.epoch: model.state_dict()["encoder.mean.bias"].clone()})
+            ],
+        )
+        losses = history["val_loss"]
+        best = losses.index(min(losses)) + 1
+        saved = VAE.load(tmp_path).state_dict()["encoder.mean.bias"]
+        assert torch.equal(saved, states[best])
+
+    def test_without_validation_the_model_is_the_last(self, tmp_path: Path) -> None:
+        """`validation=None` leaves the last epoch's weights."""
+        model = small_model()
+        run(model, validation=None, out=tmp_path)
+        assert same_weights(VAE.load(tmp_path), model)
+
+    @pytest.mark.parametrize("step", [0, 1, 2, 3, 5])
+    @pytest.mark.parametrize(
+        "optimizer",
+        [
+            None,
+            lambda p: torch.optim.Adam(p, 1e-3, fused=True),
+            lambda p: torch.optim.SGD(p, 1e-5, momentum=0.9),
+        ],
+        ids=["default", "fused adam", "sgd"],
+    )
+    def test_resuming_is_bit_identical_from_any_step(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, step: int, optimizer: Any
+    ) -> None:
+        """Stopped by Ctrl-C and started again, a run ends as if it had never been stopped."""
+        options: dict[str, Any] = {"optimizer": optimizer, "loss": BetaLoss(Cyclical(0.5))}
+        whole = small_model()
+        history = run(whole, out=tmp_path / "whole", **options)
+        with monkeypatch.context() as patch:
+            stop_at(patch, step, interrupt)
+            with pytest.raises(KeyboardInterrupt):
+                run(small_model(), out=tmp_path / "parts", **options)
+        resumed = small_model()
+        again = run(resumed, out=tmp_path / "parts", **options)
+        assert same_weights(resumed, whole)
+        timed = {"seconds", "images_per_second"}
+        for before, after in zip(history, again, strict=True):
+            assert {k: v for k, v in before.items() if k not in timed} == {
+                k: v for k, v in after.items() if k not in timed
+            }
+        files = [
+            (tmp_path / name / "model.safetensors").read_bytes() for name in ("whole", "parts")
+        ]
+        assert files[0] == files[1]
+
+    def test_a_finished_run_returns_its_history_and_weights(self, tmp_path: Path) -> None:
+        """Calling `fit` again with the same arguments trains nothing and loads everything."""
+        model = small_model()
+        history = run(model, out=tmp_path)
+        fresh = VAE([4, 8], 3, image_size=8, in_channels=1)
+        assert run(fresh, out=tmp_path).rows == history.rows
+        assert same_weights(fresh, model)
+
+    def test_epochs_are_the_total(self, tmp_path: Path) -> None:
+        """A run of 2 epochs called again with 3 trains one more."""
+        run(small_model(), out=tmp_path)
+        history = run(small_model(), out=tmp_path, epochs=3)
+        assert history["epoch"] == [1, 2, 3]
+
+    def test_sigkill_loses_at_most_the_epoch(self, tmp_path: Path) -> None:
+        """Killed without warning in a process of its own, the run goes on and ends the same."""
+        script = (
+            "import os, signal, sys, torch\n"
+            "sys.path.insert(0, sys.argv[2])\n"
+            "torch.set_num_threads(1)\n"
+            "from test_training import run, small_model\n"
+            "kill = lambda s: os.kill(os.getpid(), signal.SIGKILL) if s.epoch == 1 else None\n"
+            "run(small_model(), out=sys.argv[1], callbacks=[kill])\n"
+        )
+        args = [sys.executable, "-c", script, str(tmp_path / "parts"), str(Path(__file__).parent)]
+        assert subprocess.run(args, check=False).returncode == -signal.SIGKILL
+        resumed, whole = small_model(), small_model()
+        run(resumed, out=tmp_path / "parts")
+        run(whole)
+        assert same_weights(resumed, whole)
+
+    @pytest.mark.parametrize(
+        ("options", "named"),
+        [
+            ({"batch_size": 7}, "batch_size"),
+            ({"seed": 5}, "seed"),
+            ({"lr": 0.1}, "lr"),
+            ({"loss": BetaLoss(0.5)}, "loss"),
+            ({"data": digits(91)}, "data"),
+            ({"validation": 0.2}, "validation"),
+        ],
+    )
+    def test_a_run_with_other_settings_is_refused(
+        self, tmp_path: Path, options: dict[str, Any], named: str
+    ) -> None:
+        """The error names what differs, and the run there is untouched."""
+        run(small_model(), out=tmp_path)
+        before = (tmp_path / "run.json").read_bytes()
+        with pytest.raises(ValueError, match=rf"differs in .*{named}"):
+            run(small_model(), out=tmp_path, **options)
+        assert (tmp_path / "run.json").read_bytes() == before
+
+    def test_another_model_is_refused(self, tmp_path: Path) -> None:
+        """So is a model of other channels."""
+        run(small_model(), out=tmp_path)
+        with pytest.raises(ValueError, match="differs in model"):
+            run(VAE([4, 9], 3, image_size=8, in_channels=1), out=tmp_path)
+
+    def test_resume_false_starts_anew(self, tmp_path: Path) -> None:
+        """It removes what the run left, but no file of the user's."""
+        run(small_model(), out=tmp_path)
+        (tmp_path / "notes.txt").write_text("mine")
+        history = run(small_model(), out=tmp_path, resume=False, seed=8, epochs=1)
+        assert history["epoch"] == [1]
+        assert (tmp_path / "notes.txt").read_text() == "mine"
+
+    def test_two_runs_cannot_share_a_folder(self, tmp_path: Path) -> None:
+        """The second is refused while the first is under way."""
+
+        def second(state: RunState) -> None:
+            with pytest.raises(ValueError, match="in use"):
+                run(small_model(), out=tmp_path)
+
+        run(small_model(), out=tmp_path, epochs=1, callbacks=[second])
+
+    def test_a_damaged_checkpoint_is_refused_by_name(self, tmp_path: Path) -> None:
+        """The error carries the path; nothing is loaded in part."""
+        run(small_model(), out=tmp_path)
+        (path,) = (tmp_path / "checkpoints").glob("*.safetensors")
+        data = bytearray(path.read_bytes())
+        data[-5] ^= 4
+        path.write_bytes(data)
+        with pytest.raises(ModelFileError, match="checksum") as caught:
+            run(small_model(), out=tmp_path)
+        assert caught.value.path == path
+
+    def test_a_file_for_a_folder_is_refused(self, tmp_path: Path) -> None:
+        """`out` must not be a file."""
+        (tmp_path / "file").write_text("")
+        with pytest.raises(ValueError, match="is a file"):
+            run(small_model(), out=tmp_path / "file")
+
+
+class TestStops:
+    def test_callbacks_see_the_run_after_its_checkpoint(self, tmp_path: Path) -> None:
+        """Each gets model, epoch, step and the newest row, when the checkpoint is complete."""
+        seen: list[RunState] = []
+
+        def look(state: RunState) -> None:
+            assert (tmp_path / "checkpoints" / f"step-{state.step:09}.safetensors").is_file()
+            assert state.row is state.history.rows[-1]
+            seen.append(state)
+
+        model = small_model()
+        run(model, out=tmp_path, callbacks=[look])
+        assert [(s.epoch, s.step) for s in seen] == [(1, 3), (2, 6)]
+        assert all(s.model is model and s.out == tmp_path for s in seen)
+
+    def test_what_a_callback_raises_reaches_the_caller(self, tmp_path: Path) -> None:
+        """It ends the run, and resuming then gives what an undisturbed run gives."""
+
+        class EnoughError(Exception):
+            pass
+
+        def raise_once(state: RunState) -> None:
+            if state.epoch == 1:
+                raise EnoughError
+
+        with pytest.raises(EnoughError):
+            run(small_model(), out=tmp_path, callbacks=[raise_once])
+        resumed, whole = small_model(), small_model()
+        run(resumed, out=tmp_path)
+        run(whole)
+        assert same_weights(resumed, whole)
+
+    def test_a_non_finite_loss_stops_before_the_weights_are_touched(self, tmp_path: Path) -> None:
+        """The error names the step, and the checkpoint before it is still there."""
+        calls = []
+
+        def term(output: Any, x: Tensor) -> Tensor:
+            calls.append(None)
+            return (output.reconstruction - x).square().flatten(1).sum(1) * (
+                math.inf if len(calls) == 5 else 1.0
+            )
+
+        model = small_model()
+        weights: dict[str, Tensor] = {}
+
+        def remember(state: RunState) -> None:
+            weights.update({k: v.clone() for k, v in model.state_dict().items()})
+
+        loss = BetaLoss(reconstruction=term)
+        with pytest.raises(NonFiniteError, match="step 5 ") as caught:
+            run(model, validation=None, out=tmp_path, loss=loss, callbacks=[remember])
+        assert caught.value.step == 5
+        assert all(bool(p.isfinite().all()) for p in model.parameters())
+        assert same_weights(VAE.load(tmp_path), _with(weights))
+
+    def test_a_non_finite_gradient_stops_too(self) -> None:
+        """A finite loss with a gradient of NaN is noticed before the step."""
+
+        def term(output: Any, x: Tensor) -> Tensor:
+            error = (output.reconstruction - x).flatten(1).sum(1)
+            return error + (error - error.detach()).abs().sqrt()
+
+        model = small_model()
+        before = {k: v.clone() for k, v in model.state_dict().items()}
+        with pytest.raises(NonFiniteError, match="gradient of step 1 "):
+            run(model, loss=BetaLoss(reconstruction=term))
+        assert all(torch.equal(before[k], v) for k, v in model.state_dict().items())
+
+    def test_ctrl_c_without_a_folder_just_stops(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """KeyboardInterrupt reaches the caller after the step under way."""
+        stop_at(monkeypatch, 2, interrupt)
+        with pytest.raises(KeyboardInterrupt):
+            run(small_model())
+
+    def test_sigterm_leaves_a_checkpoint(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """A cluster's way of stopping a job ends in exit code 143 and a resumable run."""
+        stop_at(monkeypatch, 1, lambda: os.kill(os.getpid(), signal.SIGTERM))
+        with pytest.raises(SystemExit) as caught:
+            run(small_model(), out=tmp_path)
+        assert caught.value.code == 143
+        assert (tmp_path / "checkpoints" / "step-000000002.safetensors").is_file()
+
+    def test_signal_handlers_are_given_back(self) -> None:
+        """After a run Ctrl-C does what it did before."""
+        before = signal.getsignal(signal.SIGINT)
+        run(small_model(), epochs=1)
+        assert signal.getsignal(signal.SIGINT) is before
+
+
+def _with(weights: dict[str, Tensor]) -> VAE:
+    model = small_model()
+    model.load_state_dict(weights)
+    return model
+
+
+class TestArguments:
+    def test_a_schedule_sets_beta_by_the_share_of_steps(self) -> None:
+        """The column beta follows the warm-up; validation uses the last beta throughout."""
+        history = run(small_model(), epochs=4, loss=BetaLoss(LinearWarmup(0.8, share=1.0)))
+        betas = history["beta"]
+        assert betas == sorted(betas)
+        assert betas[0] < 0.3
+        assert betas[-1] < 0.8
+        for row in history:
+            total = row["val_reconstruction"] + 0.8 * row["val_kl"]
+            assert row["val_loss"] == pytest.approx(total, rel=1e-6)
+
+    def test_an_own_optimizer_wins_and_keeps_its_rate(self) -> None:
+        """A given optimizer is used as it is: its learning rate does not change."""
+        model = small_model()
+        optimizer = torch.optim.SGD(model.parameters(), lr=1e-5)
+        assert run(model, optimizer=optimizer)["lr"] == [1e-5, 1e-5]
+
+    @pytest.mark.parametrize(
+        ("options", "message"),
+        [
+            ({"epochs": 0}, "`epochs`"),
+            ({"epochs": 1.5}, "`epochs`"),
+            ({"batch_size": 0}, "`batch_size`"),
+            ({"seed": -1}, "`seed`"),
+            ({"validation": 1.0}, "`validation`"),
+            ({"validation": 0}, "`validation`"),
+            ({"precision": "float16"}, "`precision`"),
+            ({"device": "toaster"}, "`device`"),
+            ({"lr": -1.0}, "`lr`"),
+            ({"lr": 0.1, "optimizer": torch.optim.SGD}, "`lr`"),
+        ],
+    )
+    def test_bad_arguments_are_refused(self, options: dict[str, Any], message: str) -> None:
+        """Each is a ValueError that names the argument."""
+        with pytest.raises(ValueError, match=message):
+            run(small_model(), **options)
+
+    def test_a_loss_that_is_none_of_ours_is_refused(self) -> None:
+        """A TypeError says what is needed."""
+        with pytest.raises(TypeError, match="`loss` must be a BetaLoss"):
+            run(small_model(), loss=nn.MSELoss())
+
+    def test_a_line_per_epoch_where_there_is_no_terminal(
+        self, capsys: pytest.CaptureFixture[str], tmp_path: Path
+    ) -> None:
+        """The first line shows what the recipe chose, the last where the model is."""
+        fit(small_model(), digits(), epochs=2, out=tmp_path)
+        lines = capsys.readouterr().err.splitlines()
+        assert "batch size 32, Muon lr 0.004" in lines[0]
+        assert [line[:9] for line in lines[1:3]] == ["epoch 1/2", "epoch 2/2"]
+        assert lines[-1] == f"the model is in {tmp_path / 'model.safetensors'}"
+
+
+@pytest.mark.parametrize(
+    ("options", "data"),
+    [
+        ({"image_size": 28, "in_channels": 1}, torch.rand(12, 1, 28, 28)),
+        ({"image_size": (45, 80)}, torch.rand(12, 3, 45, 80)),
+        (
+            {"image_size": (4096,), "in_channels": 1, "output": "identity"},
+            torch.randn(12, 1, 4096),
+        ),
+        ({"image_size": (16, 20, 24), "in_channels": 1}, torch.rand(12, 1, 16, 20, 24)),
+    ],
+    ids=["28x28x1", "45x80x3", "4096", "16x20x24"],
+)
+def test_any_kind_of_data_trains_and_mixes(options: dict[str, Any], data: Tensor) -> None:
+    """Digits, wide pictures, signals and volumes train a few steps, and two of them mix."""
+    from easyvae import interpolate
+
+    model = VAE([8, 16], 4, **options)
+    term = "mse" if options.get("output") else "bce"
+    history = fit(
+        model,
+        data,
+        loss=BetaLoss(0.1, reconstruction=term),
+        epochs=2,
+        batch_size=4,
+        progress=False,
+    )
+    assert all(math.isfinite(loss) for loss in history["val_loss"])
+    frames = interpolate(model, data[0], data[1], steps=5)
+    assert frames.shape == (5, *data.shape[1:])
+    assert torch.equal(frames[0], model.reconstruct(data[0]))
+    assert torch.equal(frames[-1], model.reconstruct(data[1]))
