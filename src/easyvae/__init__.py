@@ -15,12 +15,12 @@ from easyvae.model import VAE, VAEOutput
 from easyvae.training import fit
 from easyvae.version import __version__
 
-__all__ = [
-    "VAE",
+__all__ = [  # noqa: RUF022  # sorted as `sorted` does, which is the documented order
     "BetaLoss",
     "History",
     "LossTerms",
     "Posterior",
+    "VAE",
     "VAEOutput",
     "__version__",
     "fit",

@@ -100,6 +100,10 @@ class ResidualBlock(nn.Module):
             init_weight(convolution, gain=gain * activation_gain(activation()))
             layers += [norm(channels)] if norm else []
             layers += [activation(), convolution]
+        for layer in layers:
+            if hasattr(layer, "inplace"):
+                # Or it would write into the sum's other half.
+                layer.inplace = False  # type: ignore[assignment]  # torch has any attribute a Module
         self.layers = nn.Sequential(*layers)
 
     def forward(self, x: Tensor) -> Tensor:

@@ -103,7 +103,7 @@ def prepare_sources(
         )
         flip = pictures.flip and shuffle
         digest = hashlib.sha256(f"{pictures.fingerprint} {flip}".encode())
-        digest.update(indices.numpy())
+        digest.update(indices.numpy().tobytes())
         return Source(feed, len(indices), digest.hexdigest(), batch_size)
 
     def stream(loader: DataLoader[Any]) -> Source:

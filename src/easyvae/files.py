@@ -6,6 +6,7 @@ Nothing here is ever unpickled, and no name read from a file is looked up as cod
 import hashlib
 import json
 import os
+import threading
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -42,7 +43,7 @@ def write_file(path: str | os.PathLike[str], data: bytes) -> None:
         OSError: If the disk is full or the folder cannot be written; nothing is left behind.
     """
     path = Path(path)
-    beside = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    beside = path.with_name(f".{path.name}.{os.getpid()}-{threading.get_ident()}.tmp")
     try:
         with beside.open("wb") as file:
             file.write(data)
@@ -111,6 +112,36 @@ def read_tensors(
     if not whole:
         raise ModelFileError(path, "is damaged: its contents do not match its checksum")
     return tensors, metadata
+
+
+def check_tensors(
+    path: str | os.PathLike[str], found: Mapping[str, Tensor], wanted: Mapping[str, Tensor]
+) -> None:
+    """Makes sure that a file's tensors are those that its config asks for.
+
+    Args:
+        path: The file, for the error.
+        found: Its tensors.
+        wanted: Tensors of the names, shapes and kinds (float or not) that it should have; they
+            may be on the `meta` device.
+
+    Raises:
+        ModelFileError: If not; it lists the first five that differ.
+    """
+    faults = [f"{name} is missing" for name in wanted if name not in found]
+    faults += [f"{name} does not belong there" for name in found if name not in wanted]
+    for name in wanted.keys() & found.keys():
+        want, got = wanted[name], found[name]
+        if want.shape != got.shape or want.is_floating_point() != got.is_floating_point():
+            faults.append(
+                f"{name} is {got.dtype} {tuple(got.shape)} instead of "
+                f"{want.dtype} {tuple(want.shape)}"
+            )
+    if faults:
+        more = f", and {len(faults) - 5} more" if len(faults) > 5 else ""
+        raise ModelFileError(
+            path, f"does not fit its config: {', '.join(sorted(faults)[:5])}{more}"
+        )
 
 
 def _parse_header(path: Path, raw: bytes) -> dict[str, str]:

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from easyvae.blocks import ModuleFactory, NormFactory, as_activation, as_norm
 from easyvae.coders import Choices, Decoder, Encoder
-from easyvae.files import ModelFileError, read_tensors, write_tensors
+from easyvae.files import ModelFileError, check_tensors, read_tensors, write_tensors
 from easyvae.geometry import as_int, per_layer, plan_stages
 from easyvae.inputs import as_batch, as_spatial
 from easyvae.latents import Posterior, eval_mode, is_single, reparameterize
@@ -72,13 +72,13 @@ class VAE(nn.Module):
 
     Example:
         >>> VAE(channels=[32, 64], latent=16, image_size=28, in_channels=1)
-        VAE: 1x28x28 <-> 16 latents, 252,001 parameters
-          encoder  conv 4/2           32x14x14         544
-                   conv 4/2             64x7x7      32,832
-                   mean, log_var        16 + 16    100,384
-          decoder  linear               64x7x7      53,312
-                   conv 4/2           32x14x14      32,800
-                   conv 4/2            1x28x28         513
+        VAE: 1x28x28 <-> 16 latents, 220,385 parameters
+          encoder  conv 4/2       32x14x14      544
+                   conv 4/2         64x7x7   32,832
+                   mean, log_var      2x16  100,384
+          decoder  linear           64x7x7   53,312
+                   conv 4/2       32x14x14   32,800
+                   conv 4/2        1x28x28      513
           silu, no norm, sigmoid output
 
     Reference:
@@ -295,20 +295,7 @@ class VAE(nn.Module):
                 model = cls(**config)
         except (TypeError, ValueError, KeyError, RuntimeError) as error:
             raise ModelFileError(path, f"has a config that no model fits: {error}") from None
-        expected = model.state_dict()
-        for name in sorted(expected.keys() | tensors.keys()):
-            if name not in tensors or name not in expected:
-                where = "is missing" if name not in tensors else "does not belong there"
-                raise ModelFileError(path, f"tensor {name} {where}")
-            want, got = expected[name], tensors[name]
-            if want.shape != got.shape or (
-                want.dtype.is_floating_point != got.is_floating_point()
-            ):
-                raise ModelFileError(
-                    path,
-                    f"tensor {name} is {got.dtype} {tuple(got.shape)}, and its config asks for "
-                    f"{want.dtype} {tuple(want.shape)}",
-                )
+        check_tensors(path, tensors, model.state_dict())
         model.load_state_dict(tensors, assign=True)
         model._lay_out()
         return model.to(device).eval()

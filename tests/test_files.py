@@ -1,0 +1,337 @@
+"""Files are whole or as they were, and what is not as it was written is refused by its path."""
+
+import json
+import os
+import pickle
+import random
+import stat
+from pathlib import Path
+from typing import Any, NoReturn
+
+import pytest
+import safetensors.torch
+import torch
+
+from easyvae import VAE
+from easyvae.checkpoint import ModelFileError
+from easyvae.files import read_tensors, write_file, write_tensors
+
+TENSORS = {
+    "weight": torch.randn(4, 3),
+    "half": torch.randn(5).bfloat16(),
+    "count": torch.tensor(7),
+    "none": torch.zeros(0, 2),
+    "flag": torch.tensor([True, False]),
+}
+METADATA: dict[str, Any] = {"kind": "model", "config": {"a": [1, 2], "é": None}, "version": 1}
+
+
+class DiskFullError(OSError):
+    """What a full disk raises."""
+
+
+def fail(*args: object, **kwargs: object) -> NoReturn:
+    raise DiskFullError
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    path = tmp_path / "file.safetensors"
+    write_tensors(path, TENSORS, METADATA)
+    return path
+
+
+def test_what_is_written_is_read(path: Path) -> None:
+    """Tensors of any dtype and shape, and any JSON, come back as they were."""
+    tensors, metadata = read_tensors(path)
+    assert metadata == METADATA
+    assert tensors.keys() == TENSORS.keys()
+    for name, tensor in TENSORS.items():
+        assert tensors[name].dtype == tensor.dtype
+        assert torch.equal(tensors[name], tensor)
+
+
+def test_tensors_may_share_memory_and_layout(tmp_path: Path) -> None:
+    """Views, slices, transposes and parameters are written by value."""
+    base = torch.randn(4, 6)
+    tensors = {
+        "base": base,
+        "same": base,
+        "part": base[1:3],
+        "turned": base.T,
+        "parameter": torch.nn.Parameter(base.clone()),
+        "pictures": torch.randn(2, 3, 4, 4).to(memory_format=torch.channels_last),
+    }
+    write_tensors(tmp_path / "f", tensors, {})
+    read, _ = read_tensors(tmp_path / "f")
+    assert all(torch.equal(read[name], tensor) for name, tensor in tensors.items())
+    read["base"].zero_()
+    assert torch.equal(read["same"], base)
+
+
+def test_writing_is_deterministic(path: Path) -> None:
+    """The same contents are the same bytes: a file can be compared by its hash."""
+    first = path.read_bytes()
+    write_tensors(path, TENSORS, METADATA)
+    assert path.read_bytes() == first
+
+
+def test_any_safetensors_reader_reads_it(path: Path) -> None:
+    """The file is plain safetensors."""
+    tensors = safetensors.torch.load_file(path)
+    assert torch.equal(tensors["weight"], TENSORS["weight"])
+
+
+# Writing
+
+
+@pytest.mark.parametrize("step", ["fsync", "replace"])
+@pytest.mark.parametrize("existing", [True, False])
+def test_a_failed_write_changes_nothing(
+    step: str, existing: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whatever fails, the old file is intact, and no other is left beside it."""
+    path = tmp_path / "file"
+    if existing:
+        write_file(path, b"old")
+    monkeypatch.setattr(os, "fsync", fail) if step == "fsync" else monkeypatch.setattr(
+        Path, "replace", fail
+    )
+    with pytest.raises(DiskFullError):
+        write_file(path, b"new")
+    assert [file.name for file in tmp_path.iterdir()] == ["file"] * existing
+    assert not existing or path.read_bytes() == b"old"
+
+
+def test_an_interrupted_write_changes_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Ctrl-C in the middle is no different."""
+    write_file(tmp_path / "file", b"old")
+
+    def interrupt(*args: object) -> NoReturn:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(os, "fsync", interrupt)
+    with pytest.raises(KeyboardInterrupt):
+        write_file(tmp_path / "file", b"new")
+    assert [file.read_bytes() for file in tmp_path.iterdir()] == [b"old"]
+
+
+def test_a_failed_save_keeps_the_old_model(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The same for a whole model: the old one still loads."""
+    path = tmp_path / "model.safetensors"
+    old, new = (VAE([4], 2, image_size=8) for _ in range(2))
+    old.save(path)
+    with monkeypatch.context() as patched:
+        patched.setattr(os, "fsync", fail)
+        with pytest.raises(DiskFullError):
+            new.save(path)
+    assert [file.name for file in tmp_path.iterdir()] == ["model.safetensors"]
+    x = torch.rand(3, 8, 8)
+    assert torch.equal(VAE.load(path).reconstruct(x), old.reconstruct(x))
+
+
+@pytest.mark.skipif(os.name != "posix", reason="permissions are a matter of POSIX")
+@pytest.mark.parametrize("mask", [0o022, 0o077])
+def test_permissions_follow_the_umask(mask: int, tmp_path: Path) -> None:
+    """A new file is as open as the process wants it, and no temporary one shows through."""
+    before = os.umask(mask)
+    try:
+        write_file(tmp_path / "file", b"x")
+    finally:
+        os.umask(before)
+    assert stat.S_IMODE((tmp_path / "file").stat().st_mode) == 0o666 & ~mask
+
+
+def test_a_missing_folder_is_an_oserror(tmp_path: Path) -> None:
+    """No folder is made, and nothing is left behind."""
+    with pytest.raises(FileNotFoundError):
+        write_file(tmp_path / "no" / "file", b"x")
+    (tmp_path / "folder").mkdir()
+    with pytest.raises(OSError, match="folder"):
+        write_file(tmp_path / "folder", b"x")
+    assert [file.name for file in tmp_path.iterdir()] == ["folder"]
+
+
+def test_metadata_has_to_be_json(tmp_path: Path) -> None:
+    """What JSON cannot hold is refused before anything is written."""
+    with pytest.raises(TypeError):
+        write_tensors(tmp_path / "file", TENSORS, {"a": object()})
+    assert not list(tmp_path.iterdir())
+
+
+# Reading
+
+
+def refused(path: Path) -> str:
+    """Reads a file that must be refused, and returns why."""
+    with pytest.raises(ModelFileError) as caught:
+        read_tensors(path)
+    assert caught.value.path == path
+    assert str(caught.value).startswith(f"{path}: ")
+    return str(caught.value)
+
+
+def test_every_truncation_is_refused(path: Path) -> None:
+    """Cut at any byte, the file is refused."""
+    data = path.read_bytes()
+    for length in range(len(data)):
+        path.write_bytes(data[:length])
+        refused(path)
+
+
+def test_bit_flips_are_refused(path: Path) -> None:
+    """One bit anywhere is enough: in the length, the header, the checksum or the tensors."""
+    data, chance = path.read_bytes(), random.Random(0)
+    places = chance.sample(range(8 * len(data)), 300)
+    for bit in [*range(64), *places]:
+        damaged = bytearray(data)
+        damaged[bit // 8] ^= 1 << bit % 8
+        path.write_bytes(damaged)
+        refused(path)
+
+
+def test_additions_are_refused(path: Path) -> None:
+    """Bytes before or after are damage too."""
+    data = path.read_bytes()
+    for changed in (data + b"\0", data + data, b"\0" + data, data[:8] + b" " + data[8:]):
+        path.write_bytes(changed)
+        refused(path)
+
+
+@pytest.mark.parametrize("length", [2**63, 2**64 - 1, 100_000_001, 1_000_001])
+def test_headers_too_large_are_not_read(length: int, path: Path) -> None:
+    """A header's length is not believed."""
+    path.write_bytes(length.to_bytes(8, "little") + path.read_bytes()[8:])
+    assert "not a safetensors file" in refused(path)
+
+
+def forge(path: Path, header: Any, data: bytes = b"") -> None:
+    raw = header if isinstance(header, bytes) else json.dumps(header).encode()
+    path.write_bytes(len(raw).to_bytes(8, "little") + raw + data)
+
+
+def ours(metadata: Any, sha256: Any = "0" * 64) -> dict[str, Any]:
+    """A header as `write_tensors` makes it, of anything."""
+    return {"__metadata__": {"easyvae": json.dumps({"metadata": metadata, "sha256": sha256})}}
+
+
+@pytest.mark.parametrize(
+    "header",
+    [
+        b"",
+        b"null",
+        b"[]",
+        b'"text"',
+        b"\xff\xfe",
+        b"[" * 100_000,
+        b'{"a":' * 100_000,
+        b"9" * 10_000,
+        {},
+        {"__metadata__": None},
+        {"__metadata__": []},
+        {"__metadata__": "text"},
+        {"__metadata__": {"easyvae": 1}},
+        *({"__metadata__": {"easyvae": text}} for text in ("", "1", "[]", "{}", "[" * 100_000)),
+        ours("{}", 5),
+        ours("{}", None),
+        ours(None),
+        ours(5),
+        ours("[]"),
+        ours("{}"),
+        ours("{"),
+        ours("[" * 100_000),
+        ours('{"a": "\ud800"}'),
+        {"t": {"dtype": "F32", "shape": [2**40], "data_offsets": [0, 2**42]}},
+        {"t": {"dtype": "F99", "shape": [1], "data_offsets": [0, 4]}},
+    ],
+    ids=lambda header: str(header)[:40],
+)
+def test_forged_headers_are_refused(header: Any, tmp_path: Path) -> None:
+    """Whatever the header holds, the answer is the one error."""
+    forge(tmp_path / "file", header)
+    refused(tmp_path / "file")
+
+
+@pytest.mark.parametrize(
+    ("offsets", "size"),
+    [
+        (([0, 8], [4, 12]), 12),
+        (([0, 4], [8, 12]), 12),
+        (([0, 4], [4, 8]), 9),
+        (([4, 0], [0, 4]), 4),
+    ],
+    ids=["overlap", "hole", "trailing byte", "backwards"],
+)
+def test_forged_offsets_are_refused(offsets: Any, size: int, tmp_path: Path) -> None:
+    """Tensors that overlap, leave a hole or do not fill the file are refused."""
+    header = {
+        name: {"dtype": "F32", "shape": [max(0, end - start) // 4], "data_offsets": [start, end]}
+        for name, (start, end) in zip("ab", offsets, strict=True)
+    }
+    forge(
+        tmp_path / "file",
+        {**header, **ours("{}")},
+        bytes(size),
+    )
+    refused(tmp_path / "file")
+
+
+def test_other_safetensors_files_are_refused(tmp_path: Path) -> None:
+    """A file of another program is whole, but none of ours, and the message says so."""
+    path = tmp_path / "other.safetensors"
+    for metadata in (None, {"format": "pt"}):
+        safetensors.torch.save_file(TENSORS, path, metadata)
+        assert "not one of easyvae's" in refused(path)
+
+
+class Trap:
+    """Does harm when it is unpickled."""
+
+    def __init__(self, witness: Path) -> None:
+        self.witness = witness
+
+    def __reduce__(self) -> Any:
+        return os.mkdir, (str(self.witness),)
+
+
+@pytest.mark.parametrize("protocol", range(6))
+def test_pickles_are_refused_and_not_run(protocol: int, tmp_path: Path) -> None:
+    """A pickle with the right name runs nothing."""
+    path, witness = tmp_path / "model.safetensors", tmp_path / "witness"
+    path.write_bytes(pickle.dumps(Trap(witness), protocol))
+    refused(path)
+    with pytest.raises(ModelFileError):
+        VAE.load(path)
+    torch.save({"a": Trap(witness)}, path)
+    refused(path)
+    assert not witness.exists()
+
+
+@pytest.mark.parametrize(
+    "contents", [b"", b"\0" * 8, b"\0" * 100, b"<html></html>", b"PK\3\4" * 9]
+)
+def test_other_files_are_refused(contents: bytes, tmp_path: Path) -> None:
+    """Empty files, web pages and zips are no model files."""
+    (tmp_path / "file").write_bytes(contents)
+    refused(tmp_path / "file")
+
+
+def test_folders_and_missing_files(tmp_path: Path) -> None:
+    """A folder is refused, and what is not there is a FileNotFoundError that names it."""
+    assert "is a folder" in refused(tmp_path)
+    with pytest.raises(FileNotFoundError, match="absent"):
+        read_tensors(tmp_path / "absent")
+    with pytest.raises(FileNotFoundError, match=r"model\.safetensors"):
+        VAE.load(tmp_path)
+
+
+def test_the_error_is_a_value_error_with_a_path() -> None:
+    """It can be caught without knowing this package, and carries the path as a `Path`."""
+    error = ModelFileError("a/b", "is broken")
+    assert isinstance(error, ValueError)
+    assert error.path == Path("a/b")
+    assert str(error) == "a/b: is broken"

@@ -1,0 +1,750 @@
+"""One battery over many models: shapes, gradients, determinism, files, and wrong input."""
+
+import copy
+import json
+import math
+import os
+import stat
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor, nn
+
+from easyvae import VAE, Posterior, VAEOutput, interpolate
+from easyvae.blocks import ACTIVATIONS
+from easyvae.checkpoint import ModelFileError
+from easyvae.files import read_tensors, write_tensors
+from easyvae.losses import kl_divergence
+
+MODELS: dict[str, dict[str, Any]] = {
+    "digits": {"channels": [8, 16], "latent": 4, "image_size": 28, "in_channels": 1},
+    "default": {"channels": [8, 16, 32, 64], "latent": 16},
+    "one layer": {"channels": (8,), "latent": 1, "image_size": 8},
+    "odd": {"channels": [8, 16, 32], "latent": 4, "image_size": 65},
+    "oblong": {"channels": [8, 16, 16], "latent": 6, "image_size": (45, 80)},
+    "sound": {"channels": [4, 8, 8], "latent": 5, "image_size": (4096,), "in_channels": 2},
+    "volume": {"channels": [4, 8], "latent": 3, "image_size": (17, 20, 23), "in_channels": 1},
+    "per layer": {
+        "channels": [8, 8, 16],
+        "latent": 4,
+        "image_size": (36, 30),
+        "kernel_size": [3, 5, 4],
+        "stride": [1, 3, 2],
+        "residual_blocks": [1, 0, 2],
+    },
+    "down to a pixel": {"channels": [8, 8, 8], "latent": 4, "image_size": 8},
+    "batch": {"channels": [8, 16], "latent": 4, "image_size": 16, "norm": "batch"},
+    "batch 1-d": {"channels": [8, 16], "latent": 4, "image_size": [40], "norm": "batch"},
+    "group": {"channels": [16, 24], "latent": 4, "image_size": 16, "norm": "group"},
+    "residual": {"channels": [8, 16], "latent": 4, "image_size": 16, "residual_blocks": 2},
+    "residual batch": {
+        "channels": [8, 16],
+        "latent": 4,
+        "image_size": 16,
+        "residual_blocks": 1,
+        "norm": "batch",
+    },
+    "identity": {"channels": [8, 16], "latent": 4, "image_size": 16, "output": "identity"},
+    **{
+        name: {"channels": [8, 16], "latent": 4, "image_size": 16, "activation": name}
+        for name in sorted(ACTIVATIONS)
+    },
+}
+EVERY = pytest.mark.parametrize("arguments", MODELS.values(), ids=MODELS.keys())
+
+
+def tiny(**changes: Any) -> VAE:
+    return VAE(**{"channels": [8, 16], "latent": 4, "image_size": 16, **changes})
+
+
+def images(model: VAE, n: int = 2) -> Tensor:
+    return torch.rand(n, *model.input_shape)
+
+
+def flags(model: nn.Module) -> list[bool]:
+    return [module.training for module in model.modules()]
+
+
+def buffers(model: nn.Module) -> dict[str, Tensor]:
+    return {name: buffer.clone() for name, buffer in model.named_buffers()}
+
+
+def same(a: dict[str, Tensor], b: dict[str, Tensor]) -> bool:
+    return a.keys() == b.keys() and all(torch.equal(a[name], b[name]) for name in a)
+
+
+# What comes out
+
+
+@EVERY
+@pytest.mark.parametrize("n", [1, 3])
+def test_shapes(arguments: dict[str, Any], n: int) -> None:
+    """Every call gives the shape that the contract states, whatever the size and dimensions."""
+    model = VAE(**arguments).eval()
+    size = arguments.get("image_size", 64)
+    spatial = (size, size) if isinstance(size, int) else tuple(size)
+    assert model.input_shape == (arguments.get("in_channels", 3), *spatial)
+    assert model.latent == arguments["latent"]
+    x = images(model, n)
+    posterior = model.encode(x)
+    assert isinstance(posterior, Posterior)
+    assert posterior.mean.shape == posterior.log_var.shape == (n, model.latent)
+    assert model.decode(posterior.mean).shape == x.shape
+    output = model(x)
+    assert isinstance(output, VAEOutput)
+    assert output._fields == ("reconstruction", "mean", "log_var", "z", "logits")
+    assert output.reconstruction.shape == output.logits.shape == x.shape
+    assert output.mean.shape == output.log_var.shape == output.z.shape == (n, model.latent)
+    assert model.reconstruct(x).shape == x.shape
+    assert model.sample(n).shape == x.shape
+
+
+@EVERY
+def test_the_parts_make_the_whole(arguments: dict[str, Any]) -> None:
+    """A forward pass is encode, sample and decode; reconstruct is decode of the mean."""
+    model = VAE(**arguments).eval()
+    x = images(model)
+    output = model(x)
+    mean, log_var = model.encode(x)
+    assert torch.equal(output.mean, mean)
+    assert torch.equal(output.log_var, log_var)
+    assert torch.equal(output.reconstruction, model.decode(output.z))
+    assert torch.equal(model.reconstruct(x), model.decode(mean))
+
+
+@EVERY
+def test_every_parameter_learns(arguments: dict[str, Any]) -> None:
+    """Each named parameter has a finite gradient that is not zero everywhere."""
+    model = VAE(**arguments)
+    output = model(images(model, 4))
+    (output.reconstruction.square().sum() + output.log_var.square().sum()).backward()
+    # What a bias adds before a batch norm, the norm takes away again.
+    idle = arguments.get("norm") == "batch"
+    for name, parameter in model.named_parameters():
+        assert parameter.grad is not None, name
+        assert parameter.grad.isfinite().all(), name
+        assert parameter.grad.any() or (idle and name.endswith("bias")), name
+
+
+@EVERY
+def test_eval_mode_is_deterministic(arguments: dict[str, Any]) -> None:
+    """Nothing but the sample is random."""
+    model = VAE(**arguments).eval()
+    x = images(model)
+    assert torch.equal(model.encode(x).mean, model.encode(x).mean)
+    assert torch.equal(model.reconstruct(x), model.reconstruct(x))
+    draw = [model(x, generator=torch.Generator().manual_seed(1)) for _ in range(2)]
+    assert all(map(torch.equal, *draw))
+
+
+@EVERY
+def test_images_of_a_batch_do_not_meet(arguments: dict[str, Any]) -> None:
+    """In eval mode an image comes out the same alone and among others, up to rounding."""
+    model = VAE(**arguments).eval()
+    x = images(model, 3)
+    together = model.reconstruct(x)
+    for i in range(3):
+        torch.testing.assert_close(model.reconstruct(x[i]), together[i])
+
+
+@EVERY
+def test_images_of_a_training_batch_do_not_meet(arguments: dict[str, Any]) -> None:
+    """Without a batch norm the same holds in training."""
+    if arguments.get("norm") == "batch":
+        pytest.skip("a batch norm is what makes images meet")
+    model = VAE(**arguments).train()
+    x = images(model, 3)
+    torch.testing.assert_close(model.encode(x[1:2]).mean, model.encode(x).mean[1:2])
+
+
+@EVERY
+def test_single_images(arguments: dict[str, Any]) -> None:
+    """A single image is a batch of one without its first dimension."""
+    model = VAE(**arguments)
+    x = images(model, 1)
+    assert torch.equal(model.reconstruct(x[0]), model.reconstruct(x)[0])
+    assert torch.equal(
+        interpolate(model, x[0], 1 - x[0], 3), interpolate(model, x, 1 - x, 3)[:, 0]
+    )
+
+
+@EVERY
+def test_bytes_are_255ths(arguments: dict[str, Any]) -> None:
+    """Images of uint8 are the same as these divided by 255."""
+    model = VAE(**arguments).eval()
+    x = torch.randint(256, (2, *model.input_shape), dtype=torch.uint8)
+    assert torch.equal(model.encode(x).mean, model.encode(x / 255).mean)
+    assert torch.equal(model.reconstruct(x), model.reconstruct(x / 255))
+
+
+@EVERY
+@pytest.mark.parametrize("training", [True, False])
+def test_calls_leave_no_trace(arguments: dict[str, Any], training: bool) -> None:
+    """Reconstruct, sample and interpolate leave flags, statistics and the caller's mode alone."""
+    model = VAE(**arguments).train(training)
+    model.decoder.train(not training)  # a mixture of both, which has to come back as it is
+    x = images(model)
+    before, was = buffers(model), flags(model)
+    results = [model.reconstruct(x), model.sample(2), interpolate(model, x, x.flip(0), 3)]
+    assert flags(model) == was
+    assert same(buffers(model), before)
+    assert not any(result.requires_grad for result in results)
+
+
+def test_calls_leave_no_trace_when_they_fail() -> None:
+    """An error in the middle of a call leaves the training flags as they were."""
+    model = tiny(norm="batch").train()
+    with pytest.raises(ValueError, match="`x`"):
+        model.reconstruct(torch.rand(2, 3, 9, 9))
+    assert all(flags(model))
+
+
+@pytest.mark.parametrize("training", [True, False])
+def test_z_is_sampled_in_either_mode(training: bool) -> None:
+    """An ELBO needs the sample: z follows the posterior in train and in eval mode."""
+    model = tiny().train(training)
+    x = images(model, 1).expand(4000, -1, -1, -1)
+    output = model(x)
+    eps = (output.z - output.mean) / torch.exp(output.log_var / 2)
+    assert abs(float(eps.detach().mean())) < 0.05
+    assert float(eps.detach().std()) == pytest.approx(1, abs=0.05)
+
+
+@EVERY
+def test_outputs_have_the_range_of_the_data(arguments: dict[str, Any]) -> None:
+    """With "sigmoid" the reconstruction is that of the logits, with "identity" the logits."""
+    model = VAE(**arguments)
+    output = model(images(model))
+    if arguments.get("output") == "identity":
+        assert output.reconstruction is output.logits
+    else:
+        assert torch.equal(output.reconstruction, output.logits.sigmoid())
+
+
+@pytest.mark.parametrize("dtype", [torch.float64, torch.bfloat16, torch.float16])
+@pytest.mark.parametrize("norm", [None, "batch", "group"])
+def test_other_precisions(dtype: torch.dtype, norm: str | None) -> None:
+    """A model in another float dtype takes any images and gives its own dtype."""
+    model = tiny(norm=norm).to(dtype)
+    x = images(model)
+    output = model(x)
+    assert output.reconstruction.dtype == output.logits.dtype == dtype
+    assert output.mean.dtype == (torch.float64 if dtype == torch.float64 else torch.float32)
+    output.reconstruction.sum().backward()
+    assert all(p.grad is not None and p.grad.isfinite().all() for p in model.decoder.parameters())
+    assert model.reconstruct(x).dtype == dtype
+    assert model.reconstruct((x * 255).byte()).dtype == dtype
+    assert model.sample(2).dtype == dtype
+    assert interpolate(model, x[0], x[1], 4).dtype == dtype
+
+
+def test_autocast_keeps_the_posterior_wide() -> None:
+    """Under autocast mean, log-variance and sample stay float32: half is too coarse for them."""
+    model = tiny()
+    with torch.autocast("cpu", torch.bfloat16):
+        output = model(images(model))
+    assert output.mean.dtype == output.log_var.dtype == output.z.dtype == torch.float32
+
+
+def test_a_model_of_an_eager_double_default() -> None:
+    """Under another default dtype a model is of that dtype and works."""
+    torch.set_default_dtype(torch.float64)
+    try:
+        model = tiny()
+        assert model(images(model)).reconstruction.dtype == torch.float64
+    finally:
+        torch.set_default_dtype(torch.float32)
+
+
+# Samples
+
+
+def test_samples_are_reproducible() -> None:
+    """One seed, one set of images; and the generator is used, not the global state."""
+    model = tiny()
+    state = torch.get_rng_state()
+    a, b = (model.sample(3, generator=torch.Generator().manual_seed(5)) for _ in range(2))
+    assert torch.equal(a, b)
+    assert torch.equal(torch.get_rng_state(), state)
+    assert not torch.equal(a, model.sample(3))
+
+
+def test_temperature_scales_the_latents() -> None:
+    """At 0 all samples are the decoded origin; at t they decode t times the same latents."""
+    model = tiny().eval()
+    cold = model.sample(2, temperature=0)
+    assert torch.equal(cold, model.decode(torch.zeros(2, 4)))
+    g = torch.Generator().manual_seed(3)
+    z = torch.randn(2, 4, generator=torch.Generator().manual_seed(3))
+    assert torch.equal(model.sample(2, temperature=0.5, generator=g), model.decode(0.5 * z))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "name"),
+    [
+        ({"n": 0}, "n"),
+        ({"n": -1}, "n"),
+        ({"n": 2.5}, "n"),
+        ({"n": True}, "n"),
+        ({"temperature": -1.0}, "temperature"),
+        ({"temperature": math.nan}, "temperature"),
+        ({"temperature": math.inf}, "temperature"),
+        ({"temperature": "warm"}, "temperature"),
+    ],
+)
+def test_wrong_sample_arguments(arguments: dict[str, Any], name: str) -> None:
+    """The message names the argument."""
+    with pytest.raises((ValueError, TypeError), match=f"`{name}`"):
+        tiny().sample(**arguments)
+
+
+# At the start
+
+
+@EVERY
+def test_the_first_kl_is_no_wall(arguments: dict[str, Any]) -> None:
+    """A fresh model's KL is moderate: below 2 nats per latent dimension."""
+    model = VAE(**arguments)
+    x = images(model, 16)
+    for batch in (x, (x > 0.5).float(), torch.randn_like(x)):
+        mean, log_var = model.encode(batch)
+        assert float(kl_divergence(mean, log_var).detach().mean()) < 2
+
+
+def test_the_first_kl_of_a_white_image() -> None:
+    """Where all values agree, chance has more of a say; over many models it is moderate too."""
+    first = [
+        kl_divergence(*model.encode(torch.ones(1, 3, 16, 16)))
+        for model in (tiny() for _ in range(30))
+    ]
+    assert 0.1 < float(torch.stack(first).detach().mean()) < 2
+
+
+@EVERY
+def test_activations_keep_their_scale(arguments: dict[str, Any]) -> None:
+    """From standard normal input, each stage's output has an RMS within a factor 3 of one."""
+    model = VAE(**arguments)
+    scale: dict[str, float] = {}
+
+    def note(name: str) -> Any:
+        def hook(module: nn.Module, args: object, out: Tensor) -> None:
+            scale[name] = float(out.detach().square().mean().sqrt())
+
+        return hook
+
+    for half, stages in (("encoder", model.encoder.stages), ("decoder", model.decoder.stages)):
+        for i, stage in enumerate(stages):
+            stage.register_forward_hook(note(f"{half} {i}"))
+    model.encoder.mean.register_forward_hook(note("mean"))
+    model.encode(torch.randn(16, *model.input_shape))
+    model.decode(torch.randn(64, model.latent))
+    assert len(scale) == 2 * len(arguments["channels"]) + 1
+    # On grids of a few pixels most of what a window sees is padding.
+    factor = 12 if model.decoder.grid[1:] == (1, 1) else 3
+    for name, value in scale.items():
+        assert 1 / factor < value < factor, (name, value)
+
+
+# Config, files and looks
+
+
+@EVERY
+def test_config_rebuilds_the_architecture(arguments: dict[str, Any]) -> None:
+    """`VAE(**model.config)` has the same tensors, and the config survives JSON."""
+    model = VAE(**arguments)
+    assert json.loads(json.dumps(model.config)) == model.config
+    twin = VAE(**model.config)
+    assert twin.config == model.config
+    assert {k: (v.shape, v.dtype) for k, v in twin.state_dict().items()} == {
+        k: (v.shape, v.dtype) for k, v in model.state_dict().items()
+    }
+    twin.load_state_dict(model.state_dict())
+    x = images(model)
+    assert torch.equal(twin.reconstruct(x), model.reconstruct(x))
+
+
+def test_config_is_a_copy() -> None:
+    """What a caller does to a config does not reach the model."""
+    model = tiny()
+    model.config["channels"].append(5)
+    model.config["latent"] = 9
+    assert model.config["channels"] == [8, 16]
+    assert model.config["latent"] == 4
+
+
+def test_config_has_every_argument() -> None:
+    """The config holds exactly the constructor's arguments, defaults included."""
+    assert VAE([np.int64(8)], np.int32(4)).config == {
+        "channels": [8],
+        "latent": 4,
+        "image_size": 64,
+        "in_channels": 3,
+        "kernel_size": 4,
+        "stride": 2,
+        "activation": "silu",
+        "norm": None,
+        "residual_blocks": 0,
+        "output": "sigmoid",
+    }
+
+
+def test_the_callers_lists_stay_as_they_are() -> None:
+    """No list that the caller gave is changed, or kept."""
+    lists = {
+        "channels": [8, 16],
+        "image_size": [16, 16],
+        "kernel_size": [4, 4],
+        "stride": [2, 2],
+        "residual_blocks": [0, 1],
+    }
+    given = copy.deepcopy(lists)
+    model = VAE(latent=4, **given)  # type: ignore[arg-type]  # mypy sees one type of value
+    assert given == lists
+    given["channels"].append(99)
+    assert model.config["channels"] == [8, 16]
+
+
+@EVERY
+def test_a_saved_model_is_the_same(arguments: dict[str, Any], tmp_path: Path) -> None:
+    """Saved and loaded, a model has the same config, tensors and reconstructions, bit for bit."""
+    model = VAE(**arguments)
+    if arguments.get("norm") == "batch":
+        model(images(model, 8))  # statistics other than the first ones
+    path = tmp_path / "model.safetensors"
+    model.save(path)
+    loaded = VAE.load(path)
+    assert loaded.config == model.config
+    assert same(dict(loaded.state_dict()), dict(model.state_dict()))
+    assert not any(flags(loaded))
+    assert all(parameter.requires_grad for parameter in loaded.parameters())
+    x = images(model)
+    assert torch.equal(loaded.reconstruct(x), model.reconstruct(x))
+    loaded.train()(x).reconstruction.sum().backward()
+    assert [p.name for p in tmp_path.iterdir()] == ["model.safetensors"]
+
+
+@pytest.mark.parametrize("dtype", [torch.float64, torch.bfloat16])
+def test_a_saved_model_keeps_its_precision(dtype: torch.dtype, tmp_path: Path) -> None:
+    """The dtype of the weights is part of the file."""
+    model = tiny().to(dtype)
+    model.save(tmp_path / "m.safetensors")
+    loaded = VAE.load(str(tmp_path / "m.safetensors"))
+    x = images(model)
+    assert loaded.reconstruct(x).dtype == dtype
+    assert torch.equal(loaded.reconstruct(x), model.reconstruct(x))
+
+
+def test_a_run_folder_stands_for_its_model(tmp_path: Path) -> None:
+    """Loading a folder loads the `model.safetensors` in it."""
+    model = tiny()
+    model.save(tmp_path / "model.safetensors")
+    assert same(dict(VAE.load(tmp_path).state_dict()), dict(model.state_dict()))
+
+
+def test_loading_leaves_the_random_state_alone(tmp_path: Path) -> None:
+    """No weight is drawn for a model that is read."""
+    tiny().save(tmp_path / "m.safetensors")
+    state = torch.get_rng_state()
+    VAE.load(tmp_path / "m.safetensors")
+    assert torch.equal(torch.get_rng_state(), state)
+
+
+@pytest.mark.skipif(os.name != "posix", reason="permissions are a matter of POSIX")
+@pytest.mark.parametrize("mask", [0o022, 0o077, 0o002])
+def test_file_mode_follows_the_umask(mask: int, tmp_path: Path) -> None:
+    """A model file has the permissions that any new file would have."""
+    before = os.umask(mask)
+    try:
+        tiny().save(tmp_path / "m.safetensors")
+    finally:
+        os.umask(before)
+    assert stat.S_IMODE((tmp_path / "m.safetensors").stat().st_mode) == 0o666 & ~mask
+
+
+def broken(**changes: Any) -> dict[str, Any]:
+    return {"kind": "model", "version": 1, "config": {**tiny().config, **changes}}
+
+
+@pytest.mark.parametrize(
+    ("metadata", "says"),
+    [
+        ({"kind": "checkpoint"}, "not a model"),
+        ({}, "not a model"),
+        ({**broken(), "version": 2}, "upgrade easyvae"),
+        ({"kind": "model", "version": 1}, "config"),
+        ({"kind": "model", "version": 1, "config": [1]}, "config"),
+        (broken(channels=[10**9]), "tensor"),
+        (broken(channels=[10**9, 10**9]), "config"),
+        (broken(channels=[10**30]), "config"),
+        (broken(channels=[1] * 1000, kernel_size=1, stride=1), "1000 layers"),
+        (broken(residual_blocks=10**9), "layers"),
+        (broken(residual_blocks=[0, 10**9]), "layers"),
+        (broken(channels=None), "channels"),
+        (broken(channels=[]), "channels"),
+        (broken(channels=["8", 16]), "channels"),
+        (broken(channels=[8, -16]), "channels"),
+        (broken(latent=True), "latent"),
+        (broken(latent=math.inf), "latent"),
+        (broken(latent=math.nan), "latent"),
+        (broken(latent=5), "does not fit its config"),
+        (broken(image_size=[[[16]]]), "image_size"),
+        (broken(activation="os.system"), "activation"),
+        (broken(norm="builtins.eval"), "norm"),
+        (broken(output=None), "output"),
+        (broken(unknown=1), "unknown"),
+    ],
+)
+def test_files_that_no_model_fits_are_refused(
+    metadata: dict[str, Any], says: str, tmp_path: Path
+) -> None:
+    """A config of anything else, however large, is refused by path and field at no cost."""
+    path = tmp_path / "m.safetensors"
+    write_tensors(path, tiny().state_dict(), metadata)
+    with pytest.raises(ModelFileError, match=says) as caught:
+        VAE.load(path)
+    assert caught.value.path == path
+    assert str(path) in str(caught.value)
+
+
+@pytest.mark.parametrize("change", ["missing", "extra", "renamed", "shape", "kind"])
+def test_tensors_that_do_not_fit_are_refused(change: str, tmp_path: Path) -> None:
+    """A missing, extra, renamed or misshapen tensor is refused by name."""
+    path = tmp_path / "m.safetensors"
+    tiny().save(path)
+    tensors, metadata = read_tensors(path)
+    weight = tensors["encoder.mean.weight"]
+    if change in ("missing", "renamed"):
+        del tensors["encoder.mean.weight"]
+    if change in ("extra", "renamed"):
+        tensors["encoder.mean.weights"] = weight
+    if change == "shape":
+        tensors["encoder.mean.weight"] = weight[:2]
+    if change == "kind":
+        tensors["encoder.mean.weight"] = weight.long()
+    write_tensors(path, tensors, metadata)
+    with pytest.raises(ModelFileError, match=r"fit its config: encoder\.mean\.weight"):
+        VAE.load(path)
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("activation", nn.Hardswish),
+        ("activation", lambda: nn.LeakyReLU(0.2)),
+        ("norm", nn.InstanceNorm2d),
+        ("norm", lambda channels: nn.GroupNorm(2, channels)),
+    ],
+)
+def test_factories_build_but_do_not_save(name: str, value: Any, tmp_path: Path) -> None:
+    """A factory works like a name, but no file can hold it, and the message says what to do."""
+    model = tiny(**{name: value})
+    x = images(model)
+    assert model(x).reconstruction.shape == x.shape
+    assert "parameters" in repr(model)
+    with pytest.raises(TypeError, match=rf"`{name}`.*factory.*use a name"):
+        _ = model.config
+    with pytest.raises(TypeError, match=rf"`{name}`.*factory"):
+        model.save(tmp_path / "m.safetensors")
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_factory_is_the_same_as_its_name() -> None:
+    """A class and its name build the same model from the same seed."""
+    torch.manual_seed(1)
+    a = tiny(activation="relu", norm="batch")
+    torch.manual_seed(1)
+    b = tiny(activation=nn.ReLU, norm=nn.BatchNorm2d)
+    assert same(dict(a.state_dict()), dict(b.state_dict()))
+    x = images(a)
+    assert torch.equal(a.reconstruct(x), b.reconstruct(x))
+
+
+@EVERY
+def test_looks(arguments: dict[str, Any]) -> None:
+    """The text and the table show each stage's output shape and the number of parameters."""
+    model = VAE(**arguments)
+    total = sum(parameter.numel() for parameter in model.parameters())
+    x = images(model)
+    shapes = []
+    for stage in (*model.encoder.stages, *model.decoder.stages):
+        stage.register_forward_hook(lambda m, i, out: shapes.append(tuple(out.shape[1:])))
+    model(x)
+    assert shapes[-1] == model.input_shape
+    for text in (repr(model), model._repr_html_()):
+        assert f"{total:,} parameters" in text
+        for shape in shapes:
+            assert "x".join(map(str, shape)) in text
+    assert str(model) == repr(model)
+    counts = [int(line.split()[-1].replace(",", "")) for line in repr(model).splitlines()[1:-1]]
+    # The rows add up; an activation has no parameters of its own.
+    assert sum(counts) == total
+    assert model._repr_html_().startswith("<table>")
+
+
+def test_looks_are_escaped() -> None:
+    """A factory's name is no markup."""
+    assert "<lambda>" not in tiny(activation=lambda: nn.SiLU())._repr_html_()
+
+
+def test_copies_and_state_dicts() -> None:
+    """A model is an ordinary module: copied, it is the same and apart."""
+    model = tiny(norm="group", residual_blocks=1)
+    twin = copy.deepcopy(model)
+    x = images(model)
+    assert torch.equal(twin.reconstruct(x), model.reconstruct(x))
+    with torch.no_grad():
+        twin.encoder.mean.bias.add_(1)
+    assert not torch.equal(twin.reconstruct(x), model.reconstruct(x))
+
+
+# Wrong input
+
+
+@pytest.mark.parametrize(
+    ("shape", "says"),
+    [
+        ((2, 16, 20, 3), r"channels are last: x\.permute\(0, 3, 1, 2\)"),
+        ((16, 20, 3), r"channels are last: x\.permute\(2, 0, 1\)"),
+        ((3, 16, 20), r"add the batch dimension: x\[None\]"),
+        ((2, 1, 16, 20), r"x\.expand\(-1, 3, \.\.\.\)"),
+        ((2, 4, 16, 20), r"x\[:, :3\]"),
+        ((2, 2, 16, 20), "in_channels=2"),
+        ((2, 3, 17, 20), r"image_size=\(17, 20\)"),
+        ((2, 3, 24, 24), "image_size=24"),
+        ((2, 3, 20, 16), r"image_size=\(20, 16\)"),
+        ((20,), ""),
+        ((), ""),
+        ((1, 2, 3, 16, 20), ""),
+    ],
+)
+def test_wrong_shapes_say_the_fix(shape: tuple[int, ...], says: str) -> None:
+    """The message has the shape, the one that fits, and how to get from one to the other."""
+    model = tiny(image_size=(16, 20))
+    for call in (model.encode, model):
+        with pytest.raises(ValueError, match=rf"`x` .*\(N, 3, 16, 20\).*{says}"):
+            call(torch.rand(shape))
+
+
+@pytest.mark.parametrize("shape", [(2, 16, 16), (16, 16)])
+def test_grey_images_without_a_channel(shape: tuple[int, ...]) -> None:
+    """For a one-channel model the message says where the channel goes."""
+    with pytest.raises(ValueError, match=r"`x`.*\(N, 1, 16, 16\)"):
+        tiny(in_channels=1).encode(torch.rand(shape))
+
+
+@pytest.mark.parametrize(
+    "advice",
+    [
+        ((2, 16, 20, 3), lambda x: x.permute(0, 3, 1, 2)),
+        ((3, 16, 20), lambda x: x[None]),
+        ((2, 1, 16, 20), lambda x: x.expand(-1, 3, -1, -1)),
+        ((2, 4, 16, 20), lambda x: x[:, :3]),
+    ],
+    ids=["last", "single", "grey", "alpha"],
+)
+def test_the_fix_works(advice: Any) -> None:
+    """What the message advises is accepted."""
+    shape, mend = advice
+    assert tiny(image_size=(16, 20)).encode(mend(torch.rand(shape))).mean.shape[1] == 4
+
+
+@pytest.mark.parametrize("dtype", [torch.int64, torch.int8, torch.bool, torch.complex64])
+def test_wrong_dtypes_are_refused(dtype: torch.dtype) -> None:
+    """Neither integers but bytes nor anything else has a known range."""
+    model, x = tiny(), torch.zeros(2, 3, 16, 16, dtype=dtype)
+    for call in (model.encode, model, model.reconstruct):
+        with pytest.raises(TypeError, match=r"`x` is .*must be float.*or uint8"):
+            call(x)
+
+
+@pytest.mark.parametrize("x", [np.zeros((2, 3, 16, 16), "float32"), [[0.0]], None, 5])
+def test_what_is_no_tensor_is_refused(x: Any) -> None:
+    """The message names the type and the way to a tensor."""
+    model = tiny()
+    for call in (model.encode, model, model.reconstruct):
+        with pytest.raises(TypeError, match=r"`x` must be a tensor, not .*torch\.as_tensor"):
+            call(x)
+    with pytest.raises(TypeError, match=r"`z` must be a tensor, not .*torch\.as_tensor"):
+        model.decode(x)
+    with pytest.raises(TypeError, match=r"`a` must be a tensor, not .*torch\.as_tensor"):
+        interpolate(model, x, x)
+
+
+@pytest.mark.parametrize("shape", [(4,), (2, 5), (2, 4, 1), ()])
+def test_wrong_latents_are_refused(shape: tuple[int, ...]) -> None:
+    """Latents are (N, D)."""
+    with pytest.raises(ValueError, match=r"`z` .*\(N, 4\)"):
+        tiny().decode(torch.zeros(shape))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "name"),
+    [
+        ({"channels": []}, "channels"),
+        ({"channels": ()}, "channels"),
+        ({"channels": [0]}, r"channels\[0\]"),
+        ({"channels": [8, 0]}, r"channels\[1\]"),
+        ({"channels": [-8]}, r"channels\[0\]"),
+        ({"channels": [8.0]}, r"channels\[0\]"),
+        ({"channels": [2.5, 4]}, r"channels\[0\]"),
+        ({"channels": [True]}, r"channels\[0\]"),
+        ({"channels": ["8"]}, r"channels\[0\]"),
+        ({"channels": "8"}, "channels"),
+        ({"channels": 8}, "channels"),
+        ({"channels": None}, "channels"),
+        ({"channels": [[8]]}, r"channels\[0\]"),
+        ({"latent": 0}, "latent"),
+        ({"latent": -3}, "latent"),
+        ({"latent": 2.5}, "latent"),
+        ({"latent": True}, "latent"),
+        ({"latent": "4"}, "latent"),
+        ({"latent": None}, "latent"),
+        ({"image_size": 0}, "image_size"),
+        ({"image_size": 16.0}, "image_size"),
+        ({"image_size": "16"}, "image_size"),
+        ({"image_size": ()}, "image_size"),
+        ({"image_size": (16,) * 4}, "image_size"),
+        ({"image_size": (16, 0)}, r"image_size\[1\]"),
+        ({"in_channels": 0}, "in_channels"),
+        ({"in_channels": True}, "in_channels"),
+        ({"kernel_size": 0}, "kernel_size"),
+        ({"kernel_size": [4]}, "kernel_size"),
+        ({"kernel_size": 1}, "kernel_size"),
+        ({"kernel_size": [4, 1.5]}, r"kernel_size\[1\]"),
+        ({"stride": 0}, "stride"),
+        ({"stride": [2, 2, 2]}, "stride"),
+        ({"stride": 5}, "stride"),
+        ({"residual_blocks": -1}, "residual_blocks"),
+        ({"residual_blocks": [1]}, "residual_blocks"),
+        ({"residual_blocks": 0.5}, "residual_blocks"),
+        ({"activation": "swish"}, "activation"),
+        ({"activation": nn.SiLU()}, "activation"),
+        ({"activation": None}, "activation"),
+        ({"norm": "layer"}, "norm"),
+        ({"norm": 3}, "norm"),
+        ({"output": "tanh"}, "output"),
+        ({"output": None}, "output"),
+    ],
+)
+def test_wrong_arguments_are_refused(arguments: dict[str, Any], name: str) -> None:
+    """Each wrong argument is an error that names it in backticks."""
+    with pytest.raises((ValueError, TypeError), match=f"`{name}`"):
+        tiny(**arguments)
+
+
+@pytest.mark.parametrize("arguments", [{"channels": [8.5]}, {"channels": [0]}, {"channels": []}])
+def test_wrong_channels_are_wrong_values(arguments: dict[str, Any]) -> None:
+    """Empty, zero and broken channel counts are a ValueError."""
+    with pytest.raises(ValueError, match="`channels"):
+        tiny(**arguments)
+
+
+def test_too_many_layers_say_how_many_fit() -> None:
+    """The message has the largest number of layers and the smallest size."""
+    with pytest.raises(ValueError, match=r"`channels` has 5 layers.*at most 4;.*at least 32"):
+        tiny(channels=[8] * 5)
+    assert tiny(channels=[8] * 4).decoder.grid == (8, 1, 1)
+    assert tiny(channels=[8] * 5, image_size=32).decoder.grid == (8, 1, 1)

@@ -1,0 +1,150 @@
+"""The public names are the documented ones, and importing them loads nothing else."""
+
+import ast
+import inspect
+import subprocess
+import sys
+from graphlib import TopologicalSorter
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import easyvae
+
+DOCUMENTED = [
+    "BetaLoss",
+    "History",
+    "LossTerms",
+    "Posterior",
+    "VAE",
+    "VAEOutput",
+    "__version__",
+    "fit",
+    "interpolate",
+    "lerp",
+    "reparameterize",
+    "slerp",
+]
+OPTIONAL = ["PIL", "tqdm", "accelerate", "matplotlib", "sklearn", "starlette"]
+
+
+def run(code: str) -> str:
+    """Runs code in a fresh interpreter and returns what it prints."""
+    done = subprocess.run(
+        [sys.executable, "-W", "error", "-c", code], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def test_the_public_names_are_the_documented_ones() -> None:
+    """`__all__` has each of them and no other, each is there, and nothing else shows."""
+    assert sorted(easyvae.__all__) == sorted(DOCUMENTED)
+    assert len(set(easyvae.__all__)) == len(easyvae.__all__)
+    modules = {name for name, value in vars(easyvae).items() if inspect.ismodule(value)}
+    shown = {name for name in vars(easyvae) if not name.startswith("_")} - modules
+    assert shown == set(DOCUMENTED) - {"__version__"}
+
+
+def test_the_names_are_sorted() -> None:
+    """As `sorted` sorts them."""
+    assert easyvae.__all__ == sorted(DOCUMENTED)
+
+
+@pytest.mark.parametrize("name", DOCUMENTED)
+def test_public_names_are_documented(name: str) -> None:
+    """Each has a docstring of its own."""
+    if name != "__version__":
+        assert (inspect.getdoc(getattr(easyvae, name)) or "").strip()
+
+
+SIGNATURES: dict[str, str] = {
+    "VAE": "(channels, latent, *, image_size=64, in_channels=3, kernel_size=4, stride=2, "
+    "activation='silu', norm=None, residual_blocks=0, output='sigmoid')",
+    "VAE.reconstruct": "(self, x)",
+    "VAE.sample": "(self, n=1, *, temperature=1.0, generator=None)",
+    "VAE.encode": "(self, x)",
+    "VAE.decode": "(self, z)",
+    "VAE.forward": "(self, x, *, generator=None)",
+    "VAE.save": "(self, path)",
+    "VAE.load": "(path, *, device='cpu')",
+    "BetaLoss": "(beta=1.0, *, reconstruction='bce', free_bits=0.0, reduction='mean')",
+    "BetaLoss.terms": "(self, output, x)",
+    "reparameterize": "(mean, log_var, *, generator=None)",
+    "lerp": "(a, b, t)",
+    "slerp": "(a, b, t)",
+    "interpolate": "(model, a, b, steps=10, *, method='slerp')",
+    "fit": "(model, data, *, loss=None, epochs=20, batch_size=None, validation=0.1, "
+    "optimizer=None, lr=None, device='auto', precision='auto', seed=0, out=None, resume=True, "
+    "callbacks=(), progress=True, accelerator=None)",
+}
+
+
+@pytest.mark.parametrize("name", SIGNATURES)
+def test_signatures_are_the_documented_ones(name: str) -> None:
+    """Names, kinds, order and defaults of the arguments are those of the contract."""
+    thing: Any = easyvae
+    for part in name.split("."):
+        thing = getattr(thing, part)
+    signature = inspect.signature(thing)
+    bare = signature.replace(
+        parameters=[p.replace(annotation=p.empty) for p in signature.parameters.values()],
+        return_annotation=signature.empty,
+    )
+    assert str(bare) == SIGNATURES[name]
+
+
+def test_named_tuples_have_the_documented_fields() -> None:
+    """Their order is part of the contract, since they unpack."""
+    assert easyvae.Posterior._fields == ("mean", "log_var")
+    assert easyvae.LossTerms._fields == ("total", "reconstruction", "kl")
+    assert easyvae.VAEOutput._fields == ("reconstruction", "mean", "log_var", "z", "logits")
+
+
+def test_the_import_loads_no_optional_package() -> None:
+    """`import easyvae` loads, beyond what `import torch` itself loads, none of the extras."""
+    show = f"import sys; print(*(name for name in {OPTIONAL} if name in sys.modules))"
+    without = set(run(f"import torch; {show}").split())
+    assert set(run(f"import easyvae; {show}").split()) <= without
+
+
+def test_the_import_works_without_any_optional_package() -> None:
+    """Where none of the extras is installed, the package imports and its models work."""
+    # A None in `sys.modules` makes an import fail, as if the package were not there.
+    hide = f"import sys; import torch; sys.modules.update(dict.fromkeys({OPTIONAL}))"
+    use = "m = easyvae.VAE([4], 2, image_size=8); print(m.sample(2).shape[0])"
+    assert run(f"{hide}; import easyvae; {use}").strip() == "2"
+
+
+def test_the_import_is_silent() -> None:
+    """It prints nothing and warns of nothing."""
+    assert run("import easyvae") == ""
+
+
+def test_the_version_is_a_version() -> None:
+    """Three numbers, at least."""
+    assert all(part.isdigit() for part in easyvae.__version__.split(".")[:3])
+
+
+def test_imports_go_one_way() -> None:
+    """No module of the package needs, to be imported, one that needs it: there is no circle."""
+    root = Path(easyvae.__file__).parent
+    wanted: dict[str, set[tuple[str, str]]] = {}
+    for file in root.rglob("*.py"):
+        parts = file.relative_to(root.parent).with_suffix("").parts
+        name = ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+        wanted[name] = {
+            (str(node.module), f"{node.module}.{alias.name}")
+            for node in ast.parse(file.read_text(encoding="utf-8")).body
+            if isinstance(node, ast.ImportFrom)
+            for alias in node.names
+        }
+    graph = {
+        # What is imported is a module of ours, or a name in one.
+        name: {whole if whole in wanted else module for module, whole in pairs}
+        & (wanted.keys() - {"easyvae"})
+        for name, pairs in wanted.items()
+    }
+    assert graph["easyvae.model"] >= {"easyvae.geometry", "easyvae.latents"}
+    TopologicalSorter(graph).prepare()  # raises an error that shows the circle
