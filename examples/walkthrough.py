@@ -71,7 +71,7 @@ plot_interpolation(rows.transpose(0, 1)).savefig(OUT / "traversals.png")
 # %% Sliders: the directions along which the kittens differ most, in standard deviations
 sliders = principal_directions(latents, count=4)  # (4, 64)
 amounts = torch.linspace(-3, 3, 9)
-rows = torch.stack([edit(model, unseen[0], slider, amounts[:, None]) for slider in sliders])
+rows = torch.stack([edit(model, unseen[0], slider, amounts) for slider in sliders])
 plot_interpolation(rows.transpose(0, 1)).savefig(OUT / "sliders.png")
 
 # %% Attributes: what the known factors have to do with the latents
@@ -80,7 +80,7 @@ for name in ("yaw", "light_x", "zoom"):
     factor = torch.from_numpy(factors[name])
     high, low = factor > factor.quantile(0.8), factor < factor.quantile(0.2)
     direction = attribute_direction(latents[high], latents[low])
-    rows.append(edit(model, unseen[0], direction, torch.linspace(-2, 2, 9)[:, None]))
+    rows.append(edit(model, unseen[0], direction, torch.linspace(-2, 2, 9)))
 plot_interpolation(torch.stack(rows, dim=1)).savefig(OUT / "attributes.png")
 
 # %% Attribute arithmetic: a kitten, less the mean ginger one, plus the mean black one
@@ -88,7 +88,7 @@ coats = [coat.name for coat in COATS]
 ginger = latents[torch.from_numpy(factors["coat"] == coats.index("ginger"))]
 black = latents[torch.from_numpy(factors["coat"] == coats.index("black"))]
 example = images[int((factors["coat"] == coats.index("ginger")).argmax())]
-darker = edit(model, example, attribute_direction(black, ginger), torch.linspace(0, 1, 5)[:, None])
+darker = edit(model, example, attribute_direction(black, ginger), torch.linspace(0, 1, 5))
 save_images(darker, OUT / "ginger-to-black.png", scale=2)
 
 # %% New kittens, straight from the prior. A small BETA leaves gaps there; try 1 for better ones

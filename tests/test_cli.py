@@ -159,7 +159,7 @@ def test_kittens_stand_for_themselves(capsys: pytest.CaptureFixture[str]) -> Non
 
 def test_demo_leaves_pictures_and_a_model(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """With a tiny model and few kittens it does the whole job in a second."""
-    for name, value in {"KITTENS": 40, "EPOCHS": 1, "CHANNELS": (4, 8)}.items():
+    for name, value in {"KITTENS": 60, "EPOCHS": 1, "CHANNELS": (4, 8)}.items():
         monkeypatch.setattr(demo, name, value)
     assert main(["demo", "--out", str(tmp_path / "demo"), "--device", "cpu"]) == 0
     left = {path.name for path in (tmp_path / "demo").iterdir()}

@@ -376,6 +376,8 @@ def test_edits_add_directions() -> None:
     sets = edit(model, x, directions, [[0, 0], [2, -1], [1, 1]])
     assert sets.shape == (3, *model.input_shape)
     torch.testing.assert_close(sets[1], expected)
+    several = edit(model, x, directions[0], [0.0, 1.5])
+    torch.testing.assert_close(several, edit(model, x, directions, [[0, 0], [1.5, 0]]))
     one = edit(model, x, directions[0], 1.5)
     assert one.shape == model.input_shape
     torch.testing.assert_close(one, edit(model, x, directions, [1.5, 0]))

@@ -69,7 +69,7 @@ def test_the_command_trains_under_torchrun(tmp_path: Path) -> None:
 
 
 def test_auto_is_a_device_of_this_machine() -> None:
-    """ "auto" is something that a tensor can be put on."""
+    """A tensor can be put on what "auto" stands for."""
     assert torch.zeros(1, device=choose_device("auto")).device.type in ("cpu", "cuda", "mps")
 
 

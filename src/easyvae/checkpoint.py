@@ -95,8 +95,11 @@ class RunFolder:
         if self._lock is not None:
             self._lock.close()
 
-    def open(self, settings: dict[str, Any], *, resume: bool) -> None:
+    def open(self, settings: dict[str, Any], *, resume: bool) -> dict[str, Any] | None:
         """Begins a run with these settings, or makes sure that they are those of the run there.
+
+        Returns:
+            The settings of the run that was there, or `None`.
 
         Raises:
             ValueError: If the run there has other settings; the message names them.
@@ -109,6 +112,7 @@ class RunFolder:
             _compare(self.path, before.get("must_match", {}), settings["must_match"])
         text = json.dumps(settings, indent=2) + "\n"
         write_file(self.path / "run.json", text.encode())
+        return before
 
     def _settings(self) -> dict[str, Any] | None:
         path = self.path / "run.json"
@@ -189,13 +193,17 @@ class RunFolder:
 def _compare(path: Path, before: dict[str, Any], now: dict[str, Any]) -> None:
     differing = [name for name in now if before.get(name) != now[name]]
     if differing:
-        pairs = ", ".join(
-            f"{name} ({before.get(name)!r}, now {now[name]!r})" for name in differing
-        )
+        pairs = ", ".join(_difference(name, before.get(name), now[name]) for name in differing)
         raise ValueError(
             f"`out` (={str(path)!r}) holds a run that differs in {pairs}; choose another folder, "
             "or pass `resume=False` (--fresh) to start anew and lose that run"
         )
+
+
+def _difference(name: str, before: Any, now: Any) -> str:
+    if name in ("data", "validation"):
+        return f"{name} (other pictures than before)"
+    return f"{name} ({before!r}, now {now!r})"
 
 
 def _pack(prefix: str, value: Any, tensors: dict[str, Tensor]) -> Any:

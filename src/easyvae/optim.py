@@ -150,8 +150,8 @@ def orthogonalize(matrix: Tensor, *, steps: int = 5) -> Tensor:
 
     Example:
         >>> x = orthogonalize(torch.tensor([[3.0, 0.0, 0.0], [0.0, 0.0, 2.0]]))
-        >>> bool(((x @ x.T).diagonal() - 1).abs().max() < 0.4)
-        True
+        >>> torch.linalg.svdvals(x).round(decimals=1)
+        tensor([1.1000, 0.7000])
 
     Reference:
         K. Jordan et al., "Muon: An optimizer for hidden layers in neural networks", 2024.

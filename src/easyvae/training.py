@@ -165,12 +165,17 @@ def fit(
         at, folder = Progress(), None
         if out is not None:
             folder = stack.enter_context(RunFolder(out, owner=first))
+            before = None
             if first:
-                folder.open(_settings(trainer, training, held_out), resume=resume)
+                before = folder.open(_settings(trainer, training, held_out), resume=resume)
             processes.wait()
             at = folder.restore(model, optimizer) or at
             if at.step:
                 say.line(f"going on after epoch {at.epoch}, step {at.step}")
+            if at.epoch > epochs:
+                say.line(f"the run already has more epochs than {epochs}: nothing is trained")
+            elif before is not None and before.get("steps") != steps:
+                say.line(f"the schedules now span {steps} steps, not {before.get('steps')}")
         stack.callback(say.close)
         stop = stack.enter_context(StopSignals())
         stack.enter_context(trainer.training_mode())
@@ -239,8 +244,8 @@ def _describe(trainer: Trainer, training: Source, held_out: Source | None, epoch
     return (
         f"training {parameters:,} parameters on {images}"
         + (f" ({held_out.images:,} held out)" if held_out and held_out.images else "")
-        + f": {epochs} epochs, batch size {training.batch_size}, "
+        + f": {epochs} epoch{'s' * (epochs > 1)}, batch size {training.batch_size}, "
         f"{type(trainer.optimizer).__name__}{schedule}, beta {trainer.loss.beta_at(1.0):g}, "
-        f"{str(trainer.dtype).removeprefix('torch.')} on {trainer.processes.device}, "
+        f"{str(trainer.dtype).removeprefix('torch.')} on {trainer.processes.device.type}, "
         f"seed {trainer.seed}"
     )

@@ -29,7 +29,7 @@ class _CappedFile(io.FileIO):
     """A file that refuses a read as large as an oversized table of contents asks for."""
 
     def read(self, size: int | None = -1) -> bytes:
-        """Read up to `size` bytes, or to the end, within the cap."""
+        """Reads up to `size` bytes, or to the end, within the cap."""
         if size is None or size < 0 or size > MAX_DIRECTORY:
             size = MAX_DIRECTORY + 1
         data = super().read(size) or b""
@@ -50,7 +50,7 @@ class Archive:
     def __init__(
         self, path: Path, *, is_picture: Callable[[str], bool], is_hidden: Callable[[str], bool]
     ) -> None:
-        """Read the table of contents.
+        """Reads the table of contents.
 
         Args:
             path: the archive.
@@ -92,7 +92,7 @@ class Archive:
         is_picture: Callable[[str], bool],
         is_hidden: Callable[[str], bool],
     ) -> None:
-        """Decide whether a member is a candidate, unreadable, skipped or ignored."""
+        """Decides whether a member is a candidate, unreadable, skipped or ignored."""
         name = member.filename
         parts = re.split(r"[/\\]", name)
         kind = stat.S_IFMT(member.external_attr >> 16)
@@ -121,7 +121,7 @@ class Archive:
             self.size += member.compress_size
 
     def read(self, name: str) -> bytes:
-        """Return the content of one member, within the caps.
+        """Returns the content of one member, within the caps.
 
         Raises:
             ImageError: it is damaged, too large, inflates too far, or is not as long as it claims.
@@ -148,7 +148,7 @@ class Archive:
         return b"".join(chunks)
 
     def close(self) -> None:
-        """Close the archive."""
+        """Closes the archive."""
         self._zip.close()
         self._file.close()
 
@@ -160,7 +160,7 @@ def _too_large(cap: int) -> str:
 
 
 def _overlapping(members: list[zipfile.ZipInfo], end: int) -> set[zipfile.ZipInfo]:
-    """Return the members whose data runs into the next one's, or past the last one's end."""
+    """Returns the members whose data runs into the next one's, or past the last one's end."""
     ordered = sorted(members, key=lambda member: member.header_offset)
     ends = [member.header_offset for member in ordered[1:]] + [end]
     return {
@@ -171,5 +171,5 @@ def _overlapping(members: list[zipfile.ZipInfo], end: int) -> set[zipfile.ZipInf
 
 
 def _least_size(member: zipfile.ZipInfo) -> int:
-    """Return how long a member is at least: its local header may hold extra fields besides."""
+    """Returns how long a member is at least: its local header may hold extra fields besides."""
     return _LOCAL_HEADER + len(member.orig_filename) + member.compress_size

@@ -13,7 +13,7 @@ _FLOATS = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
 
 
 def check_range(pictures: Pictures, low: float = 0.0, high: float = 1.0) -> None:
-    """Check that floating-point images lie within [low, high]; uint8 ones always do.
+    """Checks that floating-point images lie within [low, high]; uint8 ones always do.
 
     Raises:
         ValueError: a pixel is outside; the message gives the range found.
@@ -38,7 +38,7 @@ def check_range(pictures: Pictures, low: float = 0.0, high: float = 1.0) -> None
 
 
 def checked_images(data: Any, shape: tuple[int, ...], *, first: int = 0) -> Tensor:
-    """Return a batch as `(n, *shape)` on the CPU, uint8 or finite float32, or say what is wrong.
+    """Returns a batch as `(n, *shape)` on the CPU, uint8 or finite float32, or say what is wrong.
 
     Args:
         data: a tensor or array.
@@ -67,7 +67,7 @@ def checked_images(data: Any, shape: tuple[int, ...], *, first: int = 0) -> Tens
 
 
 def _as_tensor(data: Any) -> Tensor:
-    """Return a tensor or array as a tensor on the CPU, sharing its memory where that can be."""
+    """Returns a tensor or array as a tensor on the CPU, sharing its memory where that can be."""
     if isinstance(data, Tensor):
         return data.detach().cpu()
     array = np.asarray(data)
@@ -91,7 +91,7 @@ def _check_finite(images: Tensor, first: int) -> None:
 
 
 def check_shape(found: tuple[int, ...], shape: tuple[int, ...]) -> None:
-    """Check that a batch is `(N, *shape)`.
+    """Checks that a batch is `(N, *shape)`.
 
     Raises:
         ValueError: it is not; the message says what would make it so.
@@ -110,7 +110,7 @@ last; move them with `.permute(0, 3, 1, 2)` (NumPy: `.transpose(0, 3, 1, 2)`)
 
 
 def _fix(found: tuple[int, ...], shape: tuple[int, ...]) -> str:
-    """Return what would turn a batch of one shape into one of the other."""
+    """Returns what would turn a batch of one shape into one of the other."""
     channels, spatial = shape[0], shape[1:]
     if found == shape:
         return "a single image needs a batch dimension: `data[None]`"

@@ -27,7 +27,7 @@ class Batch(NamedTuple):
 
 
 def split(pictures: Pictures, fraction: float, seed: int) -> tuple[Tensor, Tensor]:
-    """Divide pictures at random into a training and a validation part.
+    """Divides pictures at random into a training and a validation part.
 
     Identical pictures stay together: a validation picture with a twin in training would measure
     memory. The validation part has `fraction * N` pictures, or as near as that allows, and
@@ -77,7 +77,7 @@ def split_digests(digests: NDArray[np.uint8], fraction: float, seed: int) -> tup
 
 
 def _fill(order: list[int], sizes: list[int], target: int) -> list[int]:
-    """Choose groups, in random `order`, that together have about `target` members."""
+    """Chooses groups, in random `order`, that together have about `target` members."""
     chosen, left, room = [], [], target
     for group in order:
         if sizes[group] <= room:
@@ -130,7 +130,7 @@ class Batches:
         rank: int = 0,
         world: int = 1,
     ) -> None:
-        """Work out how many batches and pictures an epoch has."""
+        """Works out how many batches and pictures an epoch has."""
         if isinstance(batch_size, bool) or not isinstance(batch_size, int) or batch_size < 1:
             raise ValueError(f"`batch_size` (={batch_size!r}) must be a whole number, at least 1")
         if batch_size < world:
@@ -155,11 +155,11 @@ class Batches:
         self.images_per_epoch = whole * batch_size + rest * keep_rest
 
     def __len__(self) -> int:
-        """Return how many batches an epoch has."""
+        """Returns how many batches an epoch has."""
         return self._batches
 
     def epoch(self, epoch: int, start: int = 0) -> Iterator[Batch]:
-        """Yield this process's part of each batch of an epoch, from batch `start` on."""
+        """Yields this process's part of each batch of an epoch, from batch `start` on."""
         generator = torch.Generator().manual_seed(mixed_seed(self._seed, epoch, "batches"))
         order, mirrored = self._indices, None
         if self._shuffle:
@@ -178,7 +178,7 @@ class Batches:
 
 
 def share(total: int, rank: int, world: int) -> tuple[int, int]:
-    """Return the first and the last (exclusive) of `total` items that a process takes.
+    """Returns the first and the last (exclusive) of `total` items that a process takes.
 
     Example:
         >>> [share(10, rank, 3) for rank in range(3)]
@@ -190,7 +190,7 @@ def share(total: int, rank: int, world: int) -> tuple[int, int]:
 
 
 def check_rank(rank: int, world: int) -> None:
-    """Check that there is a process `rank` among `world`.
+    """Checks that there is a process `rank` among `world`.
 
     Raises:
         ValueError: there is not.

@@ -35,7 +35,7 @@ _MAP_NORESERVE = 0x4000
 
 
 def cache_folder(cache: str | PathLike[str] | None = None) -> Path:
-    """Return the folder for decoded pictures: `cache`, `$EASYVAE_CACHE` or `~/.cache/easyvae`."""
+    """Returns the folder for decoded pictures: `cache`, `$EASYVAE_CACHE` or `~/.cache/easyvae`."""
     chosen = cache or os.environ.get("EASYVAE_CACHE") or Path("~/.cache/easyvae")
     return Path(chosen).expanduser()
 
@@ -46,7 +46,7 @@ class Cache:
     def __init__(
         self, folder: Path, source: Path, shape: Sequence[int], options: Sequence[str]
     ) -> None:
-        """Work out the key; nothing is read or written yet."""
+        """Works out the key; nothing is read or written yet."""
         self.folder = folder
         parts = [_FORMAT, str(source.absolute()), list(shape), list(options)]
         self._shape = tuple(shape)
@@ -54,7 +54,7 @@ class Cache:
         self._json = folder / f"{self._key}.json"
 
     def load(self, fingerprint: str) -> Pictures | None:
-        """Return the stored pictures if the source still has this fingerprint, or `None`."""
+        """Returns the stored pictures if the source still has this fingerprint, or `None`."""
         try:
             meta = self._meta()
             if meta["fingerprint"] != fingerprint:
@@ -65,12 +65,12 @@ class Cache:
             return None
 
     def new_data(self) -> Path:
-        """Return a name in the folder, which is made if need be, for data to be written to."""
+        """Returns a name in the folder, which is made if need be, for data to be written to."""
         self.folder.mkdir(parents=True, exist_ok=True)
         return self.folder / f"{self._key}-{secrets.token_hex(8)}.bin.part"
 
     def commit(self, part: Path, fingerprint: str, names: list[str], report: Report) -> Pictures:
-        """Make complete data (pixels, then digests) the store, in place of the one before it."""
+        """Makes complete data (pixels, then digests) the store, in place of the one before it."""
         data = part.with_suffix("")
         part.replace(data)
         # Mapped before anyone can know of it: another process may replace it straight away.
@@ -108,7 +108,7 @@ class Cache:
         return Pictures(torch.from_numpy(pixels), digests=digests, names=names, report=report)
 
     def _clean(self, old: str | None) -> None:
-        """Remove the data replaced, and what scans that were killed have left behind."""
+        """Removes the data replaced, and what scans that were killed have left behind."""
         stale = [part for part in self.folder.glob("*.part") if _age(part) > _DAY]
         for path in [*stale, *([self.folder / old] if old else [])]:
             with suppress(OSError):  # Windows keeps a file that is still mapped
@@ -116,14 +116,14 @@ class Cache:
 
 
 def _report(fields: dict[str, Any]) -> Report:
-    """Return the report from JSON, where its tuples have become lists."""
+    """Returns the report from JSON, where its tuples have become lists."""
     for key in ("unreadable", "skipped"):
         fields[key] = tuple((name, reason) for name, reason in fields[key])
     return Report(**fields)
 
 
 def _map_file(path: Path) -> NDArray[np.uint8]:
-    """Return a file as a copy-on-write array: writing to it never reaches the file.
+    """Returns a file as a copy-on-write array: writing to it never reaches the file.
 
     Read-only memory would do, but torch warns of it and a stray write would end the process.
     """
@@ -138,7 +138,7 @@ def _map_file(path: Path) -> NDArray[np.uint8]:
 
 
 def _age(path: Path) -> float:
-    """Return how many seconds ago a file was last written to."""
+    """Returns how many seconds ago a file was last written to."""
     try:
         return time.time() - path.stat().st_mtime
     except OSError:
@@ -152,24 +152,24 @@ class MemoryRows:
     """
 
     def __init__(self, limit: int, shape: tuple[int, int, int]) -> None:
-        """Make room for `limit` pictures."""
+        """Makes room for `limit` pictures."""
         self._images = np.empty((limit, *shape), np.uint8)
         self._digests = np.empty((limit, 16), np.uint8)
         self._count = 0
 
     def append(self, pixels: NDArray[np.uint8]) -> None:
-        """Add one picture, `(C, H, W)`."""
+        """Adds one picture, `(C, H, W)`."""
         self._images[self._count] = pixels
         self._digests[self._count] = digest_bytes(pixels)
         self._count += 1
 
     def row(self, index: int) -> NDArray[np.uint8]:
-        """Return a picture added before."""
+        """Returns a picture added before."""
         pixels: NDArray[np.uint8] = self._images[index]
         return pixels
 
     def pictures(self, names: list[str], report: Report) -> Pictures:
-        """Return what was added."""
+        """Returns what was added."""
         images = torch.from_numpy(self._images[: self._count])
         digests = self._digests[: self._count]
         return Pictures(images, digests=digests, names=names, report=report)
@@ -179,32 +179,32 @@ class FileRows:
     """Pictures on their way into a cache file: pixels as they come, and at last the digests."""
 
     def __init__(self, path: Path, shape: tuple[int, int, int]) -> None:
-        """Create the file."""
+        """Creates the file."""
         self._file = path.open("w+b")
         self._shape = shape
         self._row = int(np.prod(shape))
         self._digests = bytearray()
 
     def __enter__(self) -> "FileRows":
-        """Return itself; the file is closed at the end of the block."""
+        """Returns itself; the file is closed at the end of the block."""
         return self
 
     def __exit__(self, *error: object) -> None:
-        """Close the file."""
+        """Closes the file."""
         self._file.close()
 
     def append(self, pixels: NDArray[np.uint8]) -> None:
-        """Add one picture, `(C, H, W)`."""
+        """Adds one picture, `(C, H, W)`."""
         self._file.write(pixels.data)
         self._digests += digest_bytes(pixels).tobytes()
 
     def row(self, index: int) -> NDArray[np.uint8]:
-        """Return a picture added before."""
+        """Returns a picture added before."""
         self._file.seek(index * self._row)
         data = self._file.read(self._row)
         self._file.seek(0, os.SEEK_END)
         return np.frombuffer(data, np.uint8).reshape(self._shape)
 
     def write_digests(self) -> None:
-        """Complete the file."""
+        """Completes the file."""
         self._file.write(self._digests)

@@ -42,7 +42,7 @@ class Inspection:
     ignored: int = 0
 
     def __str__(self) -> str:
-        """Return a few lines for a person to read."""
+        """Returns a few lines for a person to read."""
         sizes = {f"{width} x {height}": n for (width, height), n in self.sizes.items()}
         lines = [
             counted(self.pictures, "picture"),
@@ -59,7 +59,7 @@ class Inspection:
 
 
 def inspect_pictures(source: str | PathLike[str]) -> Inspection:
-    """Read every picture in a folder, zip archive or file once, one at a time, and describe them.
+    """Reads every picture in a folder, zip archive or file once, one at a time, and describe them.
 
     Raises:
         ImageError: there is nothing at `source`, or it is no folder, archive or picture.
@@ -111,7 +111,7 @@ class _Facts:
 
 
 def _facts(data: bytes, name: str) -> _Facts | str:
-    """Return the facts about one picture file, or why it cannot be read."""
+    """Returns the facts about one picture file, or why it cannot be read."""
     try:
         with open_picture(data, name) as image:
             dark = bool(np.asarray(flatten(image, "L")).mean() < _NEARLY_BLACK)
@@ -121,7 +121,7 @@ def _facts(data: bytes, name: str) -> _Facts | str:
 
 
 def _most(counts: "Counter[str]") -> str:
-    """Return the five most frequent, with how many of each, and how many others there are.
+    """Returns the five most frequent, with how many of each, and how many others there are.
 
     Example:
         >>> _most(Counter(RGB=1200, L=3))

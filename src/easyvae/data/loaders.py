@@ -59,7 +59,7 @@ class LoaderBatches:
         rank: int = 0,
         world: int = 1,
     ) -> None:
-        """Work out how many batches and pictures an epoch has."""
+        """Works out how many batches and pictures an epoch has."""
         try:
             batches = len(loader)
         except TypeError as error:
@@ -86,11 +86,11 @@ class LoaderBatches:
         self._batches = batches
 
     def __len__(self) -> int:
-        """Return how many batches an epoch has."""
+        """Returns how many batches an epoch has."""
         return self._batches
 
     def epoch(self, epoch: int, start: int = 0) -> Iterator[Batch]:
-        """Yield this process's part of each batch of an epoch, from batch `start` on.
+        """Yields this process's part of each batch of an epoch, from batch `start` on.
 
         The batches before `start` are loaded too, since only the loader knows what it draws.
         """
@@ -119,7 +119,7 @@ class LoaderBatches:
 
 
 def _images_in(loader: "DataLoader[Any]") -> int | None:
-    """Return how many images an epoch of a loader has, if it makes its batches itself."""
+    """Returns how many images an epoch of a loader has, if it makes its batches itself."""
     if loader.batch_size is None or isinstance(loader.dataset, IterableDataset):
         return None
     count = len(loader.sampler)  # type: ignore[arg-type] # len(loader) has just asked it for this
@@ -129,7 +129,7 @@ def _images_in(loader: "DataLoader[Any]") -> int | None:
 def split_loader(
     loader: "DataLoader[Any]", fraction: float, seed: int, shape: Sequence[int]
 ) -> "tuple[DataLoader[Any], Pictures]":
-    """Set a part of a DataLoader's data set aside for validation.
+    """Sets a part of a DataLoader's data set aside for validation.
 
     Every row is read once to find identical ones, and the validation rows once more, to be kept
     in memory. Where transforms are random, identical pictures look different and may straddle
@@ -175,7 +175,7 @@ def split_loader(
 
 
 def _check_splittable(loader: "DataLoader[Any]") -> None:
-    """Check that a loader can be rebuilt over a part of its rows without changing its meaning."""
+    """Checks that a loader can be rebuilt over a part of its rows without changing its meaning."""
     sampler = loader.sampler
     if isinstance(loader.dataset, IterableDataset) or not hasattr(loader.dataset, "__len__"):
         fault = "its data set is not map-style"
@@ -195,7 +195,7 @@ def _check_splittable(loader: "DataLoader[Any]") -> None:
 def _with_rows(
     loader: "DataLoader[Any]", rows: Sequence[int], *, shuffle: bool
 ) -> "DataLoader[Any]":
-    """Return a loader like the one given, over some rows of its data set."""
+    """Returns a loader like the one given, over some rows of its data set."""
     generator = loader.generator
     if generator is None:
         generator = getattr(loader.sampler, "generator", None)

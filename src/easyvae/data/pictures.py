@@ -50,13 +50,13 @@ class ImageError(ValueError):
     """
 
     def __init__(self, path: str | PathLike[str], fault: str) -> None:
-        """Keep both arguments in `args`, so that the error survives pickling by a worker."""
+        """Keeps both arguments in `args`, so that the error survives pickling by a worker."""
         super().__init__(str(path), fault)
         self.path = str(path)
         self.fault = fault
 
     def __str__(self) -> str:
-        """Return the path and the fault as one printable line."""
+        """Returns the path and the fault as one printable line."""
         return f"{printable(self.path)}: {self.fault}"
 
 
@@ -82,7 +82,7 @@ def read_image(
     background: tuple[int, int, int] = (255, 255, 255),
     name: str = "picture",
 ) -> NDArray[np.uint8]:
-    """Read one JPEG, PNG or WEBP picture as the pixels of an image of the given shape.
+    """Reads one JPEG, PNG or WEBP picture as the pixels of an image of the given shape.
 
     The picture is decoded in full, turned upright by its EXIF orientation, laid over `background`
     where it is transparent, reduced from 16 to 8 bits by scale, converted to grey or RGB,
@@ -121,7 +121,7 @@ def read_image(
 
 
 def read_file(path: str | PathLike[str]) -> bytes:
-    """Return the content of a file of at most `MAX_BYTES`.
+    """Returns the content of a file of at most `MAX_BYTES`.
 
     Raises:
         ImageError: the file is missing, unreadable, too large or no regular file.
@@ -144,7 +144,7 @@ def read_file(path: str | PathLike[str]) -> bytes:
 
 
 def picture_shape(shape: Sequence[int]) -> tuple[int, int, int]:
-    """Return `shape` as a tuple, once it is known to be one that a picture file can fill.
+    """Returns `shape` as a tuple, once it is known to be one that a picture file can fill.
 
     Raises:
         ValueError: it is not (1 or 3, height, width).
@@ -162,7 +162,7 @@ def picture_shape(shape: Sequence[int]) -> tuple[int, int, int]:
 def open_picture(
     data: bytes, name: str, *, at_least: int | None = None
 ) -> Iterator["Image.Image"]:
-    """Decode a picture file's bytes, and turn whatever goes wrong with it into an `ImageError`.
+    """Decodes a picture file's bytes, and turn whatever goes wrong with it into an `ImageError`.
 
     Args:
         data: the file's content.
@@ -201,7 +201,7 @@ def to_pixels(
     *,
     background: tuple[int, int, int] = (255, 255, 255),
 ) -> NDArray[np.uint8]:
-    """Return a decoded picture's pixels, upright, opaque, cropped and resized: `(C, H, W)`."""
+    """Returns a decoded picture's pixels, upright, opaque, cropped and resized: `(C, H, W)`."""
     from PIL import Image, ImageOps
 
     channels, height, width = shape
@@ -221,7 +221,7 @@ def to_pixels(
 def flatten(
     image: "Image.Image", mode: str, background: tuple[int, int, int] = (255, 255, 255)
 ) -> "Image.Image":
-    """Convert any of Pillow's modes to 8-bit grey or RGB, without transparency."""
+    """Converts any of Pillow's modes to 8-bit grey or RGB, without transparency."""
     from PIL import Image
 
     if image.mode.startswith("I"):

@@ -6,7 +6,7 @@ from types import ModuleType
 
 
 def import_pillow() -> ModuleType:
-    """Return `PIL.Image`, or say how to install it."""
+    """Returns `PIL.Image`, or say how to install it."""
     try:
         from PIL import Image
     except ImportError as error:

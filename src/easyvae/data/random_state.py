@@ -11,7 +11,7 @@ import torch
 
 
 def mixed_seed(*parts: int | str) -> int:
-    """Return a seed that is a pure function of all parts, and differs wherever they do.
+    """Returns a seed that is a pure function of all parts, and differs wherever they do.
 
     Example:
         >>> mixed_seed(0, 1, "order") == mixed_seed(1, 0, "order")
@@ -22,7 +22,7 @@ def mixed_seed(*parts: int | str) -> int:
 
 
 def generators_of(loader: Any) -> list[torch.Generator]:
-    """Return the generators that a user gave to a loader or its samplers, each once."""
+    """Returns the generators that a user gave to a loader or its samplers, each once."""
     batch_sampler = getattr(loader, "batch_sampler", None)
     holders = (loader, getattr(loader, "sampler", None), batch_sampler)
     found = [getattr(holder, "generator", None) for holder in holders]
@@ -46,7 +46,7 @@ class RandomState:
     """
 
     def __init__(self, seed: int, generators: list[torch.Generator] | None = None) -> None:
-        """Seed the states, without touching the real ones."""
+        """Seeds the states, without touching the real ones."""
         self._generators = [torch.default_generator, *(generators or [])]
         outside = self._state()
         random.seed(seed)
@@ -58,7 +58,7 @@ class RandomState:
 
     @contextmanager
     def active(self) -> Iterator[None]:
-        """Draw from these states in the block, and from the real ones again after it."""
+        """Draws from these states in the block, and from the real ones again after it."""
         outside = self._state()
         self._set(self._inside)
         try:

@@ -19,7 +19,7 @@ from easyvae.data.store import Pictures
 
 
 def as_pictures(data: Any, shape: Sequence[int], *, flip: bool = False) -> Pictures:
-    """Bring any kind of image data into one store.
+    """Brings any kind of image data into one store.
 
     A tensor or array is used in place, without a copy, if it is uint8 or float32; float16,
     bfloat16 and float64 become float32. A data set's rows are read once each, into memory; global
@@ -61,7 +61,7 @@ def as_pictures(data: Any, shape: Sequence[int], *, flip: bool = False) -> Pictu
 
 
 def read_rows(data: Any, shape: tuple[int, ...]) -> Tensor:
-    """Read each row of a data set, loader, sequence or iterable once, into one tensor.
+    """Reads each row of a data set, loader, sequence or iterable once, into one tensor.
 
     Random transforms and shuffling, if there are any, are seeded: two reads give the same rows.
 
@@ -85,7 +85,7 @@ def read_rows(data: Any, shape: tuple[int, ...]) -> Tensor:
 
 
 def batch_images(batch: Any, shape: tuple[int, ...], number: int) -> Tensor:
-    """Return the images `(n, *shape)` of batch `number` of a loader, checked."""
+    """Returns the images `(n, *shape)` of batch `number` of a loader, checked."""
     try:
         return checked_images(_image_of(batch), shape)
     except ValueError as error:
@@ -93,7 +93,7 @@ def batch_images(batch: Any, shape: tuple[int, ...], number: int) -> Tensor:
 
 
 def _row_image(row: Any, shape: tuple[int, ...], number: int) -> Tensor:
-    """Return the image of row `number` of a data set as a batch of one, checked."""
+    """Returns the image of row `number` of a data set as a batch of one, checked."""
     image = _image_of(row)
     pillow = sys.modules.get("PIL.Image")  # no Pillow image can exist without it
     if pillow is not None and isinstance(image, pillow.Image):
@@ -116,7 +116,7 @@ def _row_image(row: Any, shape: tuple[int, ...], number: int) -> Tensor:
 
 
 def _image_of(row: Any) -> Any:
-    """Return the image in `x`, `(x, ...)` or `{"image": x}`."""
+    """Returns the image in `x`, `(x, ...)` or `{"image": x}`."""
     if isinstance(row, Mapping):
         if "image" not in row:
             raise ValueError(f"`data` has rows with the keys {list(row)}; one must be 'image'")
@@ -127,7 +127,7 @@ def _image_of(row: Any) -> Any:
 
 
 def _rows(data: Any) -> Iterable[Any]:
-    """Return the rows of a map-style or iterable data set, or of a plain sequence or iterable."""
+    """Returns the rows of a map-style or iterable data set, or of a plain sequence or iterable."""
     if not isinstance(data, Mapping | bytes):
         indexed = hasattr(data, "__len__") and hasattr(data, "__getitem__")
         if indexed and not isinstance(data, IterableDataset):
@@ -141,7 +141,7 @@ def _rows(data: Any) -> Iterable[Any]:
 
 
 def _joined(batches: Iterator[Tensor]) -> Tensor | None:
-    """Join batches of one type in a buffer that doubles as they come."""
+    """Joins batches of one type in a buffer that doubles as they come."""
     buffer: Tensor | None = None
     count = 0
     for batch in batches:

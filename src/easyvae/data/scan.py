@@ -36,7 +36,7 @@ def load_pictures(
     cache: str | PathLike[str] | None = None,
     progress: Progress | None = None,
 ) -> Pictures:
-    """Read the pictures in a folder or zip archive into one uint8 store.
+    """Reads the pictures in a folder or zip archive into one uint8 store.
 
     Folders are searched to any depth, in the order of the names; hidden files are passed over.
     Archives are read in place. See `read_image` for what happens to each picture.
@@ -137,7 +137,7 @@ class _Scan:
                     part.unlink(missing_ok=True)
 
     def _run(self, rows: MemoryRows | FileRows, note: str = "") -> tuple[list[str], Report]:
-        """Put every picture into `rows`; return the names of those in it, and the report."""
+        """Puts every picture into `rows`; return the names of those in it, and the report."""
         names: list[str] = []
         outcomes: dict[bytes, int | str] = {}  # of a file's hash: its row, or why there is none
         faults = list(self.found.unreadable)
@@ -187,7 +187,7 @@ _Outcome = NDArray[np.uint8] | ImageError | None
 
 
 def _decoded(found: Source, shape: tuple[int, int, int]) -> Iterator[tuple[str, bytes, _Outcome]]:
-    """Yield (name, hash of the file, outcome) in order.
+    """Yields (name, hash of the file, outcome) in order.
 
     Files are read here, and large ones decoded by a few threads, since Pillow lets go of the
     interpreter's lock. For small ones handing them over would take longer than decoding them.
@@ -230,5 +230,5 @@ def _decode(data: bytes, shape: tuple[int, int, int], name: str) -> _Outcome:
 def _settled(
     name: str, key: bytes, task: _Outcome | Future[_Outcome]
 ) -> tuple[str, bytes, _Outcome]:
-    """Wait for a picture that is being decoded."""
+    """Waits for a picture that is being decoded."""
     return name, key, task.result() if isinstance(task, Future) else task

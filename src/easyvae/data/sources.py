@@ -36,16 +36,16 @@ class Source(Protocol):
     fingerprint: str
 
     def read(self, name: str) -> bytes:
-        """Return the content of a candidate, or raise `ImageError`."""
+        """Returns the content of a candidate, or raise `ImageError`."""
         ...
 
     def close(self) -> None:
-        """Let go of open files."""
+        """Lets go of open files."""
         ...
 
 
 def open_source(path: str | PathLike[str]) -> Source:
-    """Find the candidates in a folder, a zip archive, or a single picture file.
+    """Finds the candidates in a folder, a zip archive, or a single picture file.
 
     Raises:
         ImageError: there is nothing at `path`, or it is none of these.
@@ -77,12 +77,12 @@ def open_source(path: str | PathLike[str]) -> Source:
 
 
 def is_picture(name: str) -> bool:
-    """Return whether a file's extension is a picture's, in any case."""
+    """Returns whether a file's extension is a picture's, in any case."""
     return PurePosixPath(name).suffix.lower() in EXTENSIONS
 
 
 def is_hidden(name: str) -> bool:
-    """Return whether a file or folder is hidden, or one that an operating system leaves behind."""
+    """Returns whether a file or folder is hidden, or is an operating system's litter."""
     return name.startswith(".") or name.lower() in _LITTER
 
 
@@ -90,7 +90,7 @@ class SingleFile:
     """One picture file as a set of one."""
 
     def __init__(self, path: Path) -> None:
-        """Look at the file, without reading it."""
+        """Looks at the file, without reading it."""
         status = path.stat()
         self.path = path.parent
         self.names = [path.name]
@@ -101,7 +101,7 @@ class SingleFile:
         self.fingerprint = hashlib.sha256(_stamp(path.name, status)).hexdigest()
 
     def read(self, name: str) -> bytes:
-        """Return the file's content."""
+        """Returns the file's content."""
         return read_file(self.path / name)
 
     def close(self) -> None:
@@ -112,7 +112,7 @@ class Folder:
     """The picture files in a folder and the folders in it; links are followed, once each."""
 
     def __init__(self, path: Path) -> None:
-        """Walk the folder, without reading the files."""
+        """Walks the folder, without reading the files."""
         self.path = path
         self.names: list[str] = []
         self.size = 0
@@ -126,7 +126,7 @@ class Folder:
         self.names.sort()
 
     def _walk(self) -> Iterator[tuple[str, os.stat_result | None]]:
-        """Yield the candidates with their status, folder by folder, filling in the counts."""
+        """Yields the candidates with their status, folder by folder, filling in the counts."""
         seen: set[tuple[int, int]] = set()
         folders = [""]
         while folders:
@@ -167,7 +167,7 @@ class Folder:
         return status
 
     def read(self, name: str) -> bytes:
-        """Return the content of one file."""
+        """Returns the content of one file."""
         return read_file(self.path / name)
 
     def close(self) -> None:
@@ -182,7 +182,7 @@ def _is_folder(entry: "os.DirEntry[str]") -> bool:
 
 
 def _stamp(name: str, status: os.stat_result | None) -> bytes:
-    """Return bytes that change with a file's name, size or last change."""
+    """Returns bytes that change with a file's name, size or last change."""
     # The change time as well: a copy that keeps the modification time still moves it.
     times = (status.st_size, status.st_mtime_ns, status.st_ctime_ns) if status else None
     return repr((name, times)).encode("utf-8", "surrogatepass")

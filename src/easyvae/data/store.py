@@ -45,7 +45,7 @@ class Report:
     note: str = ""
 
     def __str__(self) -> str:
-        """Return the counts, and at most five names for each kind of trouble."""
+        """Returns the counts, and at most five names for each kind of trouble."""
         fate = "dropped" if self.dropped else "kept"
         counts = [
             counted(self.pictures, "picture"),
@@ -64,7 +64,7 @@ class Report:
 
 
 def counted(count: int, one: str, many: str = "") -> str:
-    """Return a count with its noun.
+    """Returns a count with its noun.
 
     Example:
         >>> counted(1, "picture"), counted(14205, "picture")
@@ -74,7 +74,7 @@ def counted(count: int, one: str, many: str = "") -> str:
 
 
 def listed(faults: tuple[tuple[str, str], ...]) -> str:
-    """Return the first five (name, reason) pairs on one line, and how many more there are.
+    """Returns the first five (name, reason) pairs on one line, and how many more there are.
 
     Example:
         >>> listed((("a.jpg", "cut short"), ("b.jpg", "encrypted")))
@@ -117,7 +117,7 @@ class Pictures:
         report: Report | None = None,
         flip: bool = False,
     ) -> None:
-        """Hold the images as they are: nothing is copied."""
+        """Holds the images as they are: nothing is copied."""
         self.images = images
         self.digests = digest_rows(images) if digests is None else digests
         self.names = names
@@ -125,11 +125,11 @@ class Pictures:
         self.flip = flip
 
     def __len__(self) -> int:
-        """Return how many images there are."""
+        """Returns how many images there are."""
         return len(self.images)
 
     def __repr__(self) -> str:
-        """Return the shape and type in one line."""
+        """Returns the shape and type in one line."""
         kind = str(self.images.dtype).removeprefix("torch.")
         flip = ", flip=True" if self.flip else ""
         return f"Pictures({tuple(self.images.shape)}, {kind}{flip})"
@@ -142,7 +142,7 @@ class Pictures:
         return digest.hexdigest()
 
     def gather(self, indices: Tensor) -> Tensor:
-        """Return the images at `indices`, in that order and as a copy.
+        """Returns the images at `indices`, in that order and as a copy.
 
         Args:
             indices: whole numbers, `(n,)`.
@@ -154,14 +154,14 @@ class Pictures:
 
 
 def pieces(images: Tensor) -> Iterable[slice]:
-    """Return slices that cut `(N, ...)` into pieces of about 16 MB each."""
+    """Returns slices that cut `(N, ...)` into pieces of about 16 MB each."""
     row = max(1, images[:1].numel() * images.element_size())
     step = max(1, _PIECE // row)
     return (slice(start, start + step) for start in range(0, len(images), step))
 
 
 def digest_rows(images: Tensor) -> NDArray[np.uint8]:
-    """Return a 128-bit hash of each row's bytes, `(N, 16)`.
+    """Returns a 128-bit hash of each row's bytes, `(N, 16)`.
 
     Example:
         >>> import torch
@@ -179,5 +179,5 @@ def digest_rows(images: Tensor) -> NDArray[np.uint8]:
 
 
 def digest_bytes(data: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """Return a 128-bit hash of the bytes of a contiguous array, `(16,)`."""
+    """Returns a 128-bit hash of the bytes of a contiguous array, `(16,)`."""
     return np.frombuffer(hashlib.blake2b(data.data, digest_size=16).digest(), np.uint8)

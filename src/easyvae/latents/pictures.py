@@ -174,7 +174,8 @@ def edit(
         picture: (C, *spatial), float in the data's range or uint8.
         directions: (K, D), as `principal_directions` returns them, or one alone, (D,), as
             `attribute_direction` does.
-        amounts: How far along each, (K,), or S sets, (S, K); a number for one direction.
+        amounts: How far along each, (K,), or S sets, (S, K); for one direction alone a number,
+            or S of them, (S,).
 
     Returns:
         One picture (C, *spatial), or S of them (S, C, *spatial).
@@ -190,13 +191,15 @@ def edit(
         torch.Size([3, 16, 16])
     """
     z = embed(model, picture[None])
-    directions = torch.atleast_2d(directions).to(z)
+    amount = as_numbers("amounts", amounts, z.dtype, z.device)
+    if directions.ndim == 1:
+        directions, amount = directions[None], amount[..., None]
+    directions = directions.to(z)
     if directions.ndim != 2 or directions.shape[1] != z[0].numel():
         raise ValueError(
             f"`directions` {tuple(directions.shape)} must be (K, D) with D = {z[0].numel()}"
         )
-    amount = torch.atleast_1d(as_numbers("amounts", amounts, z.dtype, z.device))
-    if amount.shape[-1] != len(directions):
+    if amount.ndim not in (1, 2) or amount.shape[-1] != len(directions):
         raise ValueError(
             f"`amounts` {tuple(amount.shape)} must have one amount for each of "
             f"{len(directions)} directions"
