@@ -388,7 +388,7 @@ def test_edits_add_directions() -> None:
     [
         (torch.randn(2, 4), [1.0], "amounts"),
         (torch.randn(2, 4), 1.0, "amounts"),
-        (torch.randn(4), [1.0, 2.0], "amounts"),
+        (torch.randn(4), torch.ones(1, 2, 3), "amounts"),
         (torch.randn(4), "much", "amounts"),
         (torch.randn(2, 3), [1.0, 2.0], "directions"),
         (torch.randn(2, 1), [1.0, 2.0], "directions"),

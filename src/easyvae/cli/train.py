@@ -76,7 +76,8 @@ def run(args: argparse.Namespace) -> None:
         residual_blocks=_one_or_all(args.residual_blocks),
     )
     loss = BetaLoss(_beta(args), reconstruction=args.reconstruction, free_bits=args.free_bits)
-    out = Path(args.out or Path("runs", Path(args.path.replace(":", "-")).stem))
+    name = Path(args.path.replace(":", "-")).resolve().stem
+    out = Path(args.out or Path("runs", name))
     history = fit(
         model,
         open_pictures(

@@ -54,7 +54,7 @@ def split(pictures: Pictures, fraction: float, seed: int) -> tuple[Tensor, Tenso
 
 
 def split_digests(digests: NDArray[np.uint8], fraction: float, seed: int) -> tuple[Tensor, Tensor]:
-    """Do what `split` does, given only the digests of the pictures, `(N, 16)`."""
+    """Does what `split` does, given only the digests of the pictures, `(N, 16)`."""
     if not 0 < fraction < 1:
         raise ValueError(
             f"`validation` (={fraction!r}) must be a fraction between 0 and 1, such as 0.1; "
