@@ -162,53 +162,81 @@ def fit(
     say.line(_describe(trainer, training, held_out, epochs))
 
     with contextlib.ExitStack() as stack:
-        at, folder = Progress(), None
+        folder, at = None, Progress()
         if out is not None:
             folder = stack.enter_context(RunFolder(out, owner=first))
-            before = None
-            if first:
-                before = folder.open(_settings(trainer, training, held_out), resume=resume)
-            processes.wait()
-            at = folder.restore(model, optimizer) or at
-            if at.step:
-                say.line(f"going on after epoch {at.epoch}, step {at.step}")
-            if at.epoch > epochs:
-                say.line(f"the run already has more epochs than {epochs}: nothing is trained")
-            elif before is not None and before.get("steps") != steps:
-                say.line(f"the schedules now span {steps} steps, not {before.get('steps')}")
+            at = _open(folder, trainer, training, held_out, resume, say)
+        if at.epoch > epochs:
+            say.line(f"the run already has more epochs than {epochs}: nothing is trained")
         stack.callback(say.close)
         stop = stack.enter_context(StopSignals())
         stack.enter_context(trainer.training_mode())
-
         while at.epoch < epochs:
-            started = saved = time.perf_counter()
-            started -= at.seconds
-            say.start_epoch(at.epoch + 1, epochs, training.images)
-            for batch in training.feed.epoch(at.epoch, start=at.batch):
-                trainer.step(batch, at)
-                now = time.perf_counter()
-                at.seconds = now - started
-                say.step(batch.total, at)
-                if folder and (stop.requested or now - saved > CHECKPOINT_SECONDS):
-                    folder.save(at, model, optimizer)
-                    saved = now
-                if stop.requested:
-                    stop.leave(f"the same call goes on from step {at.step}" if folder else "")
-            row = trainer.finish_epoch(at, held_out)
-            if folder:
-                if held_out is None or at.best == row["val_loss"]:
-                    folder.save_model(model)
-                folder.save(at, model, optimizer)
-            say.end_epoch(row, epochs)
+            row = _run_epoch(trainer, training, held_out, at, epochs, folder, say, stop)
             path = folder.path if folder else None
             state = RunState(model, at.epoch, at.step, row, History(at.rows), path)
             for callback in callbacks if first else ():
                 callback(state)
-        if folder:
-            say.line(f"the model is in {folder.model_path}")
+    if folder:
+        say.line(f"the model is in {folder.model_path}")
     if accelerator is None:
         processes.end()
     return History(at.rows)
+
+
+def _run_epoch(
+    trainer: Trainer,
+    training: Source,
+    held_out: Source | None,
+    at: Progress,
+    epochs: int,
+    folder: RunFolder | None,
+    say: Reporter,
+    stop: StopSignals,
+) -> Row:
+    """Trains to the end of the epoch under way, and leaves a complete checkpoint."""
+    started = saved = time.perf_counter()
+    started -= at.seconds
+    say.start_epoch(at.epoch + 1, epochs, training.images)
+    for batch in training.feed.epoch(at.epoch, start=at.batch):
+        trainer.step(batch, at)
+        now = time.perf_counter()
+        at.seconds = now - started
+        say.step(batch.total, at)
+        if folder and (stop.requested or now - saved > CHECKPOINT_SECONDS):
+            folder.save(at, trainer.model, trainer.optimizer)
+            saved = now
+        if stop.requested:
+            stop.leave(f"the same call goes on from step {at.step}" if folder else "")
+    row = trainer.finish_epoch(at, held_out)
+    if folder:
+        # The model first: killed between the two, the run would do this epoch again.
+        if held_out is None or at.best == row["val_loss"]:
+            folder.save_model(trainer.model)
+        folder.save(at, trainer.model, trainer.optimizer)
+    say.end_epoch(row, epochs)
+    return row
+
+
+def _open(
+    folder: RunFolder,
+    trainer: Trainer,
+    training: Source,
+    held_out: Source | None,
+    resume: bool,
+    say: Reporter,
+) -> Progress:
+    """Begins the run in a folder, or puts model and optimizer where the run there stood."""
+    before = None
+    if trainer.processes.rank == 0:
+        before = folder.open(_settings(trainer, training, held_out), resume=resume)
+    trainer.processes.wait()
+    at = folder.restore(trainer.model, trainer.optimizer) or Progress()
+    if at.step:
+        say.line(f"going on after epoch {at.epoch}, step {at.step}")
+    if before is not None and before.get("steps") != trainer.steps:
+        say.line(f"the schedules now span {trainer.steps} steps, not {before.get('steps')}")
+    return at
 
 
 def _settings(trainer: Trainer, training: Source, held_out: Source | None) -> dict[str, Any]:
