@@ -5,8 +5,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from easyvae import kittens
-from easyvae.kittens import COATS, EYES, PATTERNS, RANGES, draw_kittens
+from easyvae.kittens import COATS, EYES, PATTERNS, RANGES, draw_kittens, drawing
+from easyvae.kittens.canvas import Canvas
 
 
 @pytest.fixture(scope="module")
@@ -50,7 +50,7 @@ def test_pictures_are_uint8_of_the_asked_size(size):
 @pytest.mark.parametrize("size", [16, 33, 64, 128])
 def test_a_kitten_does_not_depend_on_its_neighbours(size):
     """Kitten number i is the same, bit for bit, in whatever call and chunk it is drawn."""
-    n = 2 * kittens._CHUNK_PIXELS // size**2 + 3
+    n = 2 * drawing._CHUNK_PIXELS // size**2 + 3
     pictures, factors = draw_kittens(n, size=size, seed=9)
     for start, stop in [(0, 1), (1, 4), (n // 2, n), (n - 1, n)]:
         some, some_factors = draw_kittens(stop - start, size=size, seed=9, start=start)
@@ -81,7 +81,7 @@ def test_the_size_changes_only_the_resolution():
 def test_windows_only_save_time(size, monkeypatch):
     """Painting the eyes, nose and whiskers over the whole picture changes no pixel."""
     pictures = draw_kittens(300, size=size, seed=5)[0]
-    monkeypatch.setattr(kittens._Canvas, "window", lambda canvas, *_: canvas)
+    monkeypatch.setattr(Canvas, "window", lambda canvas, *_: canvas)
     assert np.array_equal(draw_kittens(300, size=size, seed=5)[0], pictures)
 
 
