@@ -13,9 +13,9 @@ from easyvae.plots import save_images
 
 CHANNELS = [32, 64, 128, 256]
 LATENT = 64
-BETA = 0.1
-KITTENS = 4000
-EPOCHS = 6
+BETA = 0.5
+KITTENS = 8000
+EPOCHS = 8
 COLUMNS = 10
 FIRST, LAST = 2, 6  # which of the unseen kittens the mix begins and ends with
 SEED = 0

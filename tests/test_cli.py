@@ -262,4 +262,4 @@ def test_ctrl_c_is_exit_code_130(
 
     stop_at(monkeypatch, 0, interrupt)
     assert main(["train", str(folder), *TRAIN, "--out", str(tmp_path)]) == 130
-    assert "goes on from step 1" in capsys.readouterr().err.splitlines()[-1]
+    assert "goes on from step 2" in capsys.readouterr().err.splitlines()[-1]

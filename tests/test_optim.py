@@ -133,3 +133,16 @@ def test_lr_factor_rises_then_falls(steps: int) -> None:
     assert factors[top:] == sorted(factors[top:], reverse=True)
     if steps > 50:
         assert factors[-1] < 0.01
+
+
+def test_a_loaded_state_is_on_the_parameters_device() -> None:
+    """All of AdamW's state follows the parameters, its count of steps too."""
+    trained = VAE([4], 2, image_size=4)
+    optimizer = default_optimizer(trained)
+    trained.decode(torch.ones(1, 2)).sum().backward()
+    optimizer.step()
+    state = optimizer.state_dict()
+    elsewhere = VAE([4], 2, image_size=4).to("meta")
+    loaded = default_optimizer(elsewhere)
+    loaded.load_state_dict(state)
+    assert {t.device.type for s in loaded.state.values() for t in s.values()} == {"meta"}

@@ -57,6 +57,99 @@ def test_two_processes_equal_one(tmp_path: Path) -> None:
         assert (ranks[0][name] - weight).abs().max() < 1e-5
 
 
+NORMED = """
+import os, sys, torch
+from safetensors.torch import save_file
+from easyvae import VAE, fit
+
+torch.set_num_threads(1)
+images = torch.rand(90, 3, 8, 8, generator=torch.Generator().manual_seed(1))
+
+
+class EnoughError(Exception):
+    pass
+
+
+def stop(state):
+    if state.epoch == 1:
+        raise EnoughError
+
+
+def train(out, **options):
+    torch.manual_seed(0)
+    model = VAE([8, 16], 4, image_size=8, norm="batch")
+    history = fit(model, images, epochs=2, progress=False, device="cpu", out=out, **options)
+    return model, history["val_loss"][-1]
+
+
+whole, loss = train("whole")
+try:
+    train("parts", callbacks=[stop])
+    raise SystemExit("the callback's error has not arrived")
+except (EnoughError, RuntimeError):
+    pass
+resumed, again = train("parts")
+if loss != again:
+    raise SystemExit(f"{loss} became {again}")
+for name, model in (("whole", whole), ("resumed", resumed)):
+    weights = {key: value.contiguous() for key, value in model.state_dict().items()}
+    save_file(weights, f"{name}-{os.environ['RANK']}")
+"""
+
+
+def test_two_processes_resume_exactly(tmp_path: Path) -> None:
+    """With batch norms and validation, ended by a callback and resumed, and three fits in a row.
+
+    Both processes hear of the callback's error, agree on all weights and statistics, and end as
+    if they had not been stopped.
+    """
+    pytest.importorskip("accelerate")
+    (tmp_path / "script.py").write_text(NORMED)
+    done = torchrun("script.py", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    states = [load_file(tmp_path / f"{name}-{r}") for name in ("whole", "resumed") for r in "01"]
+    for state in states[1:]:
+        for name, value in state.items():
+            assert torch.equal(value, states[0][name]), name
+
+
+def test_sigterm_to_one_process_stops_both(tmp_path: Path) -> None:
+    """A signal to one process stops both after the same step, with a checkpoint."""
+    pytest.importorskip("accelerate")
+    (tmp_path / "script.py").write_text(SIGNALLED)
+    done = torchrun("script.py", cwd=tmp_path)
+    assert done.returncode != 0
+    (checkpoint,) = (tmp_path / "run" / "checkpoints").glob("*.safetensors")
+    assert {(tmp_path / f"stopped-{rank}").read_text() for rank in "01"} == {"after 3"}
+    assert checkpoint.name == "step-000000003.safetensors"
+
+
+SIGNALLED = """
+import os, signal, torch
+from pathlib import Path
+from easyvae import VAE, fit
+from easyvae.trainer import Trainer
+
+torch.set_num_threads(1)
+rank = os.environ["RANK"]
+original = Trainer.step
+
+
+def step(self, batch, at, *, stop):
+    stopping = original(self, batch, at, stop=stop)
+    if at.step == 2 and rank == "1":
+        os.kill(os.getpid(), signal.SIGTERM)
+    if stopping:
+        Path(f"stopped-{rank}").write_text(f"after {at.step}")
+    return stopping
+
+
+Trainer.step = step
+model = VAE([4], 2, image_size=8)
+fit(model, torch.rand(400, 3, 8, 8), progress=False, device="cpu", out="run", validation=None)
+"""
+
+
 def test_the_command_trains_under_torchrun(tmp_path: Path) -> None:
     """`torchrun ... -m easyvae train` ends cleanly, with one run folder and one voice."""
     pytest.importorskip("accelerate")
@@ -95,7 +188,7 @@ def test_an_accelerator_may_be_passed() -> None:
     from easyvae import VAE, fit
 
     models = []
-    for accelerator in (None, accelerate.Accelerator(cpu=True)):
+    for accelerator in (None, accelerate.Accelerator(cpu=True, gradient_accumulation_steps=4)):
         torch.manual_seed(0)
         model = VAE([4], 2, image_size=8)
         images = torch.rand(40, 3, 8, 8, generator=torch.Generator().manual_seed(0))

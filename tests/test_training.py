@@ -18,6 +18,7 @@ from torch.utils.data import DataLoader, Dataset, TensorDataset
 from easyvae import VAE, BetaLoss, History, fit
 from easyvae.checkpoint import ModelFileError
 from easyvae.data import Batches, Pictures, split
+from easyvae.files import read_tensors, write_tensors
 from easyvae.history import COLUMNS
 from easyvae.schedules import Cyclical, LinearWarmup
 from easyvae.trainer import CLIP, NonFiniteError, Trainer
@@ -47,13 +48,14 @@ def same_weights(a: nn.Module, b: nn.Module) -> bool:
 
 
 def stop_at(monkeypatch: pytest.MonkeyPatch, step: int, what: Any) -> None:
-    """Makes something happen before step number `step` (from 0) of any run."""
+    """Makes something happen after step number `step` (from 0) of any run."""
     original = Trainer.step
 
-    def stepping(self: Trainer, batch: Any, at: Any) -> None:
-        if at.step == step:
+    def stepping(self: Trainer, batch: Any, at: Any, *, stop: bool) -> bool:
+        stopping = original(self, batch, at, stop=stop)
+        if at.step == step + 1:
             what()
-        original(self, batch, at)
+        return stopping
 
     monkeypatch.setattr(Trainer, "step", stepping)
 
@@ -264,7 +266,7 @@ class TestRunFolder:
         assert History.from_csv(tmp_path / "run" / "history.csv").rows == history.rows
         settings = json.loads((tmp_path / "run" / "run.json").read_text())
         assert settings["must_match"]["batch_size"] == 32
-        assert settings["must_match"]["lr"] == 0.004
+        assert settings["must_match"]["optimizer_options"]["lr"] == 0.004
         assert settings["must_match"]["optimizer"] == "Muon"
 
     def test_the_model_is_the_best_on_validation(self, tmp_path: Path) -> None:
@@ -272,7 +274,7 @@ class TestRunFolder:
         model = small_model()
         data = torch.rand(100, 1, 8, 8, generator=torch.Generator().manual_seed(0)) * 0.1
         factory = lambda p: torch.optim.SGD(p, lr=3e-3, momentum=0.99)  # noqa: E731  # short
-        states = {}
+        states: dict[int, Tensor] = {}
 
         def remember(state: RunState) -> None:
             states[state.epoch] = model.state_dict()["encoder.mean.bias"].clone()
@@ -312,15 +314,18 @@ class TestRunFolder:
         self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, step: int, optimizer: Any
     ) -> None:
         """Stopped by Ctrl-C and started again, a run ends as if it had never been stopped."""
-        options: dict[str, Any] = {"optimizer": optimizer, "loss": BetaLoss(Cyclical(0.5))}
+
+        def options() -> dict[str, Any]:  # a new loss each time, as in a new process
+            return {"optimizer": optimizer, "loss": BetaLoss(Cyclical(0.5))}
+
         whole = small_model()
-        history = run(whole, out=tmp_path / "whole", **options)
+        history = run(whole, out=tmp_path / "whole", **options())
         with monkeypatch.context() as patch:
             stop_at(patch, step, interrupt)
             with pytest.raises(KeyboardInterrupt):
-                run(small_model(), out=tmp_path / "parts", **options)
+                run(small_model(), out=tmp_path / "parts", **options())
         resumed = small_model()
-        again = run(resumed, out=tmp_path / "parts", **options)
+        again = run(resumed, out=tmp_path / "parts", **options())
         assert same_weights(resumed, whole)
         timed = {"seconds", "images_per_second"}
         for before, after in zip(history, again, strict=True):
@@ -372,6 +377,8 @@ class TestRunFolder:
             ({"loss": BetaLoss(0.5)}, "loss"),
             ({"data": digits(91)}, "data"),
             ({"validation": 0.2}, "validation"),
+            ({"optimizer": lambda p: torch.optim.SGD(p, 1e-5)}, "optimizer"),
+            ({"data": DataLoader(TensorDataset(digits(70)), batch_size=32)}, "data"),
         ],
     )
     def test_a_run_with_other_settings_is_refused(
@@ -397,6 +404,38 @@ class TestRunFolder:
         history = run(small_model(), out=tmp_path, resume=False, seed=8, epochs=1)
         assert history["epoch"] == [1]
         assert (tmp_path / "notes.txt").read_text() == "mine"
+
+    def test_a_start_anew_that_was_cut_off_mixes_no_runs(self, tmp_path: Path) -> None:
+        """Checkpoints without settings are refused: nobody can tell what they are of."""
+        run(small_model(), out=tmp_path)
+        (tmp_path / "run.json").unlink()
+        with pytest.raises(ValueError, match=r"no run\.json"):
+            run(small_model(), out=tmp_path, seed=5)
+        assert len(run(small_model(), out=tmp_path, seed=5, resume=False)) == 2
+
+    def test_a_history_that_missed_an_epoch_is_mended(self, tmp_path: Path) -> None:
+        """Killed between checkpoint and table, the next call writes the table again."""
+        history = run(small_model(), out=tmp_path)
+        History(history.rows[:1]).to_csv(tmp_path / "history.csv")
+        run(small_model(), out=tmp_path)
+        assert History.from_csv(tmp_path / "history.csv").rows == history.rows
+
+    def test_a_newer_checkpoint_is_refused(self, tmp_path: Path) -> None:
+        """It asks for an upgrade, before anything is loaded."""
+        run(small_model(), out=tmp_path)
+        (path,) = (tmp_path / "checkpoints").glob("*.safetensors")
+        tensors, metadata = read_tensors(path)
+        write_tensors(path, tensors, metadata | {"version": 2})
+        with pytest.raises(ModelFileError, match="upgrade easyvae"):
+            run(small_model(), out=tmp_path)
+
+    def test_persistent_workers_do_not_keep_the_folder(self, tmp_path: Path) -> None:
+        """Workers that live on after the run have not inherited its lock."""
+        loader = DataLoader(
+            TensorDataset(digits()), batch_size=30, num_workers=1, persistent_workers=True
+        )
+        for epochs in (1, 2):
+            run(small_model(), loader, out=tmp_path, epochs=epochs, validation=None)
 
     def test_two_runs_cannot_share_a_folder(self, tmp_path: Path) -> None:
         """The second is refused while the first is under way."""
@@ -507,7 +546,16 @@ class TestStops:
         with pytest.raises(SystemExit) as caught:
             run(small_model(), out=tmp_path)
         assert caught.value.code == 143
-        assert (tmp_path / "checkpoints" / "step-000000002.safetensors").is_file()
+        assert (tmp_path / "checkpoints" / "step-000000003.safetensors").is_file()
+
+    def test_ctrl_c_in_the_last_step_is_not_lost(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """The run is complete, and the caller still learns of the signal."""
+        stop_at(monkeypatch, 5, interrupt)
+        with pytest.raises(KeyboardInterrupt, match="complete"):
+            run(small_model(), out=tmp_path)
+        assert len(History.from_csv(tmp_path / "history.csv")) == 2
 
     def test_signal_handlers_are_given_back(self) -> None:
         """After a run Ctrl-C does what it did before."""
@@ -559,6 +607,34 @@ class TestArguments:
         """Each is a ValueError that names the argument."""
         with pytest.raises(ValueError, match=message):
             run(small_model(), **options)
+
+    def test_an_optimizer_of_another_model_is_refused(self) -> None:
+        """It would train nothing; and a name is no optimizer."""
+        other = torch.optim.SGD(small_model().parameters(), lr=1e-3)
+        with pytest.raises(ValueError, match="none of the model's parameters"):
+            run(small_model(), optimizer=other)
+        with pytest.raises(TypeError, match="`optimizer`"):
+            run(small_model(), optimizer="adam")
+
+    def test_validation_on_training_pictures_is_noticed(
+        self, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        """The line says how many of the pictures for validation are also in training."""
+        run(small_model(), digits(40), validation=digits(40)[:7], progress=True)
+        assert "7 of the 7 pictures for validation" in capsys.readouterr().err
+
+    def test_the_loss_is_given_back_with_its_beta(self) -> None:
+        """A schedule leaves the loss as it was, with its last beta."""
+        loss = BetaLoss(LinearWarmup(0.8, share=1.0))
+        run(small_model(), loss=loss)
+        assert loss.beta == 0.8
+
+    def test_a_callback_cannot_leave_the_model_in_eval_mode(self) -> None:
+        """What a callback does to the training flags ends with the epoch."""
+        models = small_model(norm="batch"), small_model(norm="batch")
+        run(models[0], callbacks=[lambda state: state.model.eval()])
+        run(models[1])
+        assert same_weights(*models)
 
     def test_a_loss_that_is_none_of_ours_is_refused(self) -> None:
         """A TypeError says what is needed."""

@@ -1,5 +1,7 @@
 """Run folders: model, history, settings, and checkpoints from which a run goes on exactly."""
 
+import contextlib
+import errno
 import json
 import os
 import sys
@@ -17,6 +19,7 @@ from easyvae.files import read_tensors, write_file, write_tensors
 from easyvae.history import History, Row
 from easyvae.model import VAE
 
+VERSION = 1
 MAX_HEADER = 100_000_000
 """Largest header of a checkpoint, in bytes: it holds the history of all epochs."""
 
@@ -80,19 +83,22 @@ class RunFolder:
         self._lock = (self.path / ".lock").open("ab")
         try:
             _lock_file(self._lock)
-        except OSError:
+        except (BlockingIOError, PermissionError):
             self._lock.close()
             raise ValueError(
                 f"`out` (={str(self.path)!r}) is in use by another process; wait for it to end, "
                 "or choose another folder"
             ) from None
-        for leftover in (*self.path.glob(".*.tmp"), *self._checkpoints.glob(".*.tmp")):
-            leftover.unlink(missing_ok=True)
+        for name in ("run.json", "history.csv", "model.safetensors", "checkpoints/step-*"):
+            folder, _, file = name.rpartition("/")
+            for leftover in (self.path / folder).glob(f".{file}.*.tmp"):
+                leftover.unlink(missing_ok=True)
         return self
 
     def __exit__(self, *error: object) -> None:
         """Lets other processes in."""
         if self._lock is not None:
+            _unlock_file(self._lock)
             self._lock.close()
 
     def open(self, settings: dict[str, Any], *, resume: bool) -> dict[str, Any] | None:
@@ -110,6 +116,11 @@ class RunFolder:
         before = self._settings()
         if before is not None:
             _compare(self.path, before.get("must_match", {}), settings["must_match"])
+        elif any(self._checkpoints.glob("step-*.safetensors")):
+            raise ValueError(
+                f"`out` (={str(self.path)!r}) holds checkpoints but no run.json to tell what "
+                "they are of; choose another folder, or pass `resume=False` (--fresh)"
+            )
         text = json.dumps(settings, indent=2) + "\n"
         write_file(self.path / "run.json", text.encode())
         return before
@@ -127,12 +138,15 @@ class RunFolder:
         return settings
 
     def _clear(self) -> None:
-        """Removes what an earlier run left, and nothing else."""
+        """Removes what an earlier run left, and nothing else.
+
+        The settings last: as long as there is a checkpoint, there is something to compare.
+        """
         for path in (
-            self.path / "run.json",
-            self.path / "history.csv",
-            self.model_path,
             *self._checkpoints.glob("step-*.safetensors"),
+            self.model_path,
+            self.path / "history.csv",
+            self.path / "run.json",
         ):
             path.unlink(missing_ok=True)
 
@@ -153,7 +167,7 @@ class RunFolder:
         tensors: dict[str, Tensor] = {}
         metadata = {
             "kind": "checkpoint",
-            "version": 1,
+            "version": VERSION,
             "progress": asdict(progress),
             "model": _pack("model", model.state_dict(), tensors),
             "optimizer": _pack("optimizer", optimizer.state_dict(), tensors),
@@ -181,16 +195,26 @@ class RunFolder:
             except ModelFileError as error:
                 fault = fault or error
                 continue
+            if (metadata.get("kind"), metadata.get("version")) != ("checkpoint", VERSION):
+                raise ModelFileError(
+                    path,
+                    f"is a {metadata.get('kind')} of version {metadata.get('version')}, and this "
+                    f"easyvae reads checkpoints of version {VERSION}: upgrade easyvae",
+                )
             model.load_state_dict(_unpack(metadata["model"], tensors))
             optimizer.load_state_dict(_unpack(metadata["optimizer"], tensors))
             _match_layouts(optimizer)
-            return Progress(**metadata["progress"])
+            progress = Progress(**metadata["progress"])
+            if self._owner:  # the table may have missed the last epoch, had the run been killed
+                History(progress.rows).to_csv(self.path / "history.csv")
+            return progress
         if fault is not None:
             raise fault
         return None
 
 
 def _compare(path: Path, before: dict[str, Any], now: dict[str, Any]) -> None:
+    now = json.loads(json.dumps(now))  # as it would have been read: tuples are lists there
     differing = [name for name in now if before.get(name) != now[name]]
     if differing:
         pairs = ", ".join(_difference(name, before.get(name), now[name]) for name in differing)
@@ -248,8 +272,10 @@ def _match_layouts(optimizer: Optimizer) -> None:
 def _lock_file(file: IO[bytes]) -> None:
     """Takes an exclusive lock that the system drops when the process ends.
 
+    Where the file system has no locks, there is none, and no error.
+
     Raises:
-        OSError: If another process has it.
+        BlockingIOError: If another process has it; on Windows PermissionError.
     """
     if sys.platform == "win32":
         import msvcrt
@@ -258,4 +284,17 @@ def _lock_file(file: IO[bytes]) -> None:
     else:
         import fcntl
 
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            if error.errno not in (errno.ENOLCK, errno.ENOSYS, errno.ENOTSUP):
+                raise
+
+
+def _unlock_file(file: IO[bytes]) -> None:
+    """Drops the lock, also for processes that have inherited the file: workers of a loader."""
+    if sys.platform != "win32":
+        import fcntl
+
+        with contextlib.suppress(OSError):
+            fcntl.flock(file, fcntl.LOCK_UN)

@@ -7,6 +7,7 @@ from typing import Any, NamedTuple, Protocol
 
 import torch
 from torch.utils.data import DataLoader
+from torch.utils.data.distributed import DistributedSampler
 
 from easyvae.data import (
     Batch,
@@ -19,7 +20,7 @@ from easyvae.data import (
     split,
     split_loader,
 )
-from easyvae.progress import Reporter
+from easyvae.reporter import Reporter
 
 
 class Feed(Protocol):
@@ -42,14 +43,14 @@ class Source(NamedTuple):
     Attributes:
         feed: The batches.
         images: How many images an epoch has, or `None` where a loader does not tell.
-        fingerprint: Changes with the images, their order and which of them are used; `None` for
-            a loader.
+        fingerprint: Changes with the images, their order and which of them are used; for a
+            loader, with their number.
         batch_size: Images per batch, or `None` where a loader does not tell.
     """
 
     feed: Feed
     images: int | None
-    fingerprint: str | None
+    fingerprint: str
     batch_size: int | None
 
 
@@ -98,17 +99,26 @@ def prepare_sources(
         return pictures
 
     def feed(pictures: Pictures, indices: torch.Tensor, *, shuffle: bool) -> Source:
+        if len(indices) < world:
+            name = "data" if shuffle else "validation"
+            raise ValueError(f"`{name}` has {len(indices)} images for {world} processes")
         feed = Batches(
             pictures, indices, batch_size, seed=seed, shuffle=shuffle, rank=rank, world=world
         )
         flip = pictures.flip and shuffle
         digest = hashlib.sha256(f"{pictures.fingerprint} {flip}".encode())
         digest.update(indices.numpy().tobytes())
-        return Source(feed, len(indices), digest.hexdigest(), batch_size)
+        return Source(feed, feed.images_per_epoch, digest.hexdigest(), batch_size)
 
     def stream(loader: DataLoader[Any]) -> Source:
+        if world > 1 and not _is_whole(loader):
+            raise ValueError(
+                "`data` is a DataLoader that shares its batches among processes itself; pass a "
+                "plain one: `fit` gives each process its part"
+            )
         feed = LoaderBatches(loader, shape=shape, seed=seed, rank=rank, world=world)
-        return Source(feed, feed.images_per_epoch, None, loader.batch_size)
+        known = f"{len(feed)} batches, {feed.images_per_epoch} images"  # all that is cheap to know
+        return Source(feed, feed.images_per_epoch, known, loader.batch_size)
 
     fraction = validation if isinstance(validation, int | float) else None
     if fraction is not None and not 0 < fraction < 1:
@@ -131,6 +141,26 @@ def prepare_sources(
     if isinstance(validation, DataLoader):
         held_out = stream(validation)
     elif fraction is None and validation is not None:
-        pictures = open_pictures(validation)
-        held_out = feed(pictures, torch.arange(len(pictures)), shuffle=False)
+        others = open_pictures(validation)
+        held_out = feed(others, torch.arange(len(others)), shuffle=False)
+        if not isinstance(data, DataLoader):
+            _warn_of_copies(pictures, others, say)
     return training, held_out
+
+
+def _is_whole(loader: "DataLoader[Any]") -> bool:
+    """Tells whether every process that reads this loader gets all of its images."""
+    if isinstance(getattr(loader, "sampler", None), DistributedSampler):
+        return False
+    return not type(loader).__module__.startswith("accelerate.")
+
+
+def _warn_of_copies(training: Pictures, held_out: Pictures, say: Reporter) -> None:
+    """Says how many of the pictures for validation are among those for training."""
+    known = {row.tobytes() for row in training.digests}
+    copies = sum(row.tobytes() in known for row in held_out.digests)
+    if copies:
+        say.line(
+            f"{copies:,} of the {len(held_out):,} pictures for validation are also used for "
+            "training: what they measure is memory"
+        )

@@ -55,6 +55,8 @@ class Muon(Optimizer):
         weight_decay: float = 0.0,
     ) -> None:
         """Sorts the parameters into the two groups."""
+        if not isinstance(lr, int | float):
+            raise TypeError(f"`lr` (={lr!r}) must be a number")
         if not (math.isfinite(lr) and lr > 0):
             raise ValueError(f"`lr` (={lr}) must be finite and above 0")
         for name, value in (
@@ -67,7 +69,9 @@ class Muon(Optimizer):
         everything = list(parameters)
         groups = [
             {"params": [p for p in everything if p.ndim >= 3], "orthogonal": True},
-            {"params": [p for p in everything if p.ndim < 3], "orthogonal": False},
+            # "fused" has a second reader: torch's `load_state_dict` puts the states of such groups
+            # on the parameters' device.
+            {"params": [p for p in everything if p.ndim < 3], "orthogonal": False, "fused": True},
         ]
         defaults = {
             "lr": lr,
@@ -86,16 +90,16 @@ class Muon(Optimizer):
             with torch.enable_grad():
                 loss = closure()
         for group in self.param_groups:
-            parameters = [p for p in group["params"] if p.grad is not None]
+            pairs = [(p, p.grad) for p in group["params"] if p.grad is not None]
             if group["orthogonal"]:
-                self._step_orthogonal(parameters, group)
+                self._step_orthogonal(pairs, group)
             else:
-                self._step_adamw(parameters, group)
+                self._step_adamw(pairs, group)
         return loss
 
-    def _step_orthogonal(self, parameters: list[Tensor], group: dict[str, Any]) -> None:
-        for p in parameters:
-            state, grad = self.state[p], _grad(p)
+    def _step_orthogonal(self, pairs: list[tuple[Tensor, Tensor]], group: dict[str, Any]) -> None:
+        for p, grad in pairs:
+            state = self.state[p]
             if not state:
                 state["momentum"] = torch.zeros_like(p)
             state["momentum"].lerp_(grad, 1 - group["momentum"])
@@ -107,7 +111,8 @@ class Muon(Optimizer):
             p.mul_(1 - group["lr"] * group["weight_decay"])
             p.add_(update.view(p.shape), alpha=-group["lr"] * scale)
 
-    def _step_adamw(self, parameters: list[Tensor], group: dict[str, Any]) -> None:
+    def _step_adamw(self, pairs: list[tuple[Tensor, Tensor]], group: dict[str, Any]) -> None:
+        parameters = [p for p, _ in pairs]
         for p in parameters:
             if not self.state[p]:
                 self.state[p] = {
@@ -118,7 +123,7 @@ class Muon(Optimizer):
         states = [self.state[p] for p in parameters]
         adamw(
             parameters,
-            [_grad(p) for p in parameters],
+            [grad for _, grad in pairs],
             [state["exp_avg"] for state in states],
             [state["exp_avg_sq"] for state in states],
             [],
@@ -171,13 +176,29 @@ def orthogonalize(matrix: Tensor, *, steps: int = 5) -> Tensor:
     return result
 
 
-def _grad(p: Tensor) -> Tensor:
-    return torch.zeros_like(p) if p.grad is None else p.grad
-
-
-def default_optimizer(model: nn.Module, lr: float | None = None) -> Optimizer:
+def default_optimizer(model: nn.Module, lr: float = DEFAULT_LR) -> Optimizer:
     """Builds the optimizer that `fit` uses when it is given none."""
-    return Muon(model.parameters(), lr=DEFAULT_LR if lr is None else lr)
+    return Muon(model.parameters(), lr=lr)
+
+
+def as_optimizer(optimizer: Optimizer | Callable[[Any], Optimizer], model: nn.Module) -> Optimizer:
+    """Returns a user's optimizer, made if need be, once it is known to train the model.
+
+    Raises:
+        TypeError: If it is neither an optimizer nor a callable that makes one.
+        ValueError: If it holds none of the model's parameters.
+    """
+    if not isinstance(optimizer, Optimizer):
+        if not callable(optimizer):
+            raise TypeError(
+                f"`optimizer` (={optimizer!r}) must be an optimizer, or a callable that makes one "
+                "from the model's parameters, such as torch.optim.AdamW"
+            )
+        optimizer = optimizer(model.parameters())
+    ours = set(map(id, model.parameters()))
+    if not any(id(p) in ours for group in optimizer.param_groups for p in group["params"]):
+        raise ValueError("`optimizer` holds none of the model's parameters; make it from them")
+    return optimizer
 
 
 def lr_factor(step: int, steps: int) -> float:

@@ -276,6 +276,8 @@ def _enlarge(pixels: Tensor, scale: int) -> Any:
         from PIL import Image
     except ImportError as error:
         raise ImportError('writing images needs Pillow: pip install "easyvae[train]"') from error
+    if scale < 1:
+        raise ValueError(f"`scale` (={scale}) must be at least 1")
     image = Image.fromarray(pixels.permute(1, 2, 0).numpy())
     size = (image.width * scale, image.height * scale)
     return image if scale == 1 else image.resize(size, Image.Resampling.BICUBIC)

@@ -1,5 +1,6 @@
 """One process or many, one device or many: what the training loop needs to know of them."""
 
+import atexit
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -7,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import torch
 from torch import Tensor, nn
+from torch.nn.parallel import DistributedDataParallel
 
 if TYPE_CHECKING:
     from accelerate import Accelerator
@@ -30,9 +32,8 @@ class SingleProcess:
         """Returns the module to call in training, whose gradients are shared by all processes."""
         return model
 
-    def backward(self, loss: Tensor) -> None:
-        """Computes the gradients."""
-        loss.backward()
+    def share_buffers(self, model: nn.Module) -> None:
+        """Gives all processes the first one's buffers, such as the statistics of batch norms."""
 
     def sum(self, values: Tensor) -> Tensor:
         """Adds up a tensor over all processes."""
@@ -49,9 +50,6 @@ class SingleProcess:
         yield
         if self.rank == 0:
             self.wait()
-
-    def end(self) -> None:
-        """Leaves the group of processes."""
 
 
 class ManyProcesses(SingleProcess):
@@ -71,19 +69,30 @@ class ManyProcesses(SingleProcess):
             raise ValueError(
                 f"`accelerator` has mixed_precision={chosen!r}; it must be 'no' or 'bf16'"
             )
-        return super().precision("bfloat16" if (name, chosen) == ("auto", "bf16") else name)
+        if chosen == "bf16" and name == "float32":
+            raise ValueError(
+                "`precision` (='float32') contradicts the accelerator's mixed_precision='bf16'"
+            )
+        return super().precision("bfloat16" if chosen == "bf16" else name)
 
     def wrap(self, model: nn.Module) -> nn.Module:
         """See `SingleProcess`."""
-        wrapped: nn.Module = self.accelerator.prepare_model(model)
-        return wrapped
+        if self.world == 1:
+            return model
+        return DistributedDataParallel(
+            model, device_ids=None if self.device.type == "cpu" else [self.device]
+        )
 
-    def backward(self, loss: Tensor) -> None:
+    def share_buffers(self, model: nn.Module) -> None:
         """See `SingleProcess`."""
-        self.accelerator.backward(loss)
+        if self.world > 1:
+            for buffer in model.buffers():
+                torch.distributed.broadcast(buffer, src=0)
 
     def sum(self, values: Tensor) -> Tensor:
         """See `SingleProcess`."""
+        if self.world == 1:
+            return values
         # A copy on the processes' device: not every backend can add on the CPU.
         total: Tensor = self.accelerator.reduce(values.to(self.device), reduction="sum")
         return total.to(values.device)
@@ -91,10 +100,6 @@ class ManyProcesses(SingleProcess):
     def wait(self) -> None:
         """See `SingleProcess`."""
         self.accelerator.wait_for_everyone()
-
-    def end(self) -> None:
-        """See `SingleProcess`; without it some backends abort when Python exits."""
-        self.accelerator.end_training()
 
 
 def choose_processes(
@@ -114,7 +119,11 @@ def choose_processes(
             raise ImportError(
                 'training in several processes needs accelerate: pip install "easyvae[train]"'
             ) from error
+        ours = not torch.distributed.is_initialized()
         accelerator = Accelerator(cpu=choose_device(device).type == "cpu")
+        if ours:
+            # At the exit, not after a run: there may be another, and without it ranks may abort.
+            atexit.register(accelerator.end_training)
     return SingleProcess(device) if accelerator is None else ManyProcesses(accelerator)
 
 

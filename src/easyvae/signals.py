@@ -27,7 +27,8 @@ class StopSignals:
     def __exit__(self, *error: object) -> None:
         """Gives the signals back."""
         for number, handler in self._before.items():
-            signal.signal(number, handler)
+            if handler is not None:  # one that came from outside Python cannot be put back
+                signal.signal(number, handler)
         self._before.clear()
 
     def leave(self, advice: str) -> NoReturn:

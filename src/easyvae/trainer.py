@@ -52,57 +52,66 @@ class Trainer:
         model: VAE,
         loss: BetaLoss,
         optimizer: Optimizer,
-        schedule: float | None,
+        peak_lr: float | None,
         processes: SingleProcess,
         dtype: torch.dtype,
         seed: int,
         steps: int,
     ) -> None:
-        """Takes the learning rate's peak as `schedule`, or `None` to leave it alone."""
+        """Takes the peak of the learning rate, or `None` where the optimizer sets its own."""
         self.model = model
         self.loss = loss
         self.optimizer = optimizer
-        self.schedule = schedule  # the default optimizer's peak learning rate
+        self.peak_lr = peak_lr
         self.processes = processes
         self.dtype = dtype
         self.seed = seed
         self.steps = steps
         self.wrapped: nn.Module = model
 
-    def step(self, batch: Batch, at: Progress) -> None:
-        """Takes an optimizer step, and counts it in `at`."""
+    def step(self, batch: Batch, at: Progress, *, stop: bool = False) -> bool:
+        """Takes an optimizer step, and counts it in `at`.
+
+        Args:
+            batch: This process's part of the batch.
+            at: Where the run stands.
+            stop: Whether this process has been asked to stop.
+
+        Returns:
+            Whether any process has: all stop after the same step, or they would wait for ever.
+        """
         self.loss.beta = self.loss.beta_at(at.step / self.steps)
-        if self.schedule is not None:
+        if self.peak_lr is not None:
             for group in self.optimizer.param_groups:
-                group["lr"] = self.schedule * lr_factor(at.step, self.steps)
+                group["lr"] = self.peak_lr * lr_factor(at.step, self.steps)
         self.optimizer.zero_grad()
         terms = self._terms(self.wrapped, batch, "train", at.step)
         # The gradients are averaged over processes: so scaled, they are those of the whole batch.
-        self.processes.backward(terms.total.sum() * (self.processes.world / batch.total))
-        sums = self._sums(terms)
+        (terms.total.sum() * (self.processes.world / batch.total)).backward()
+        *sums, stopping = self._sums(terms, float(stop))
         if not all(map(math.isfinite, sums)):
             raise NonFiniteError(at.step + 1, "loss")
-        limit = math.inf if at.typical_norm is None else CLIP * at.typical_norm
+        limit = CLIP * at.typical_norm if at.typical_norm else math.inf
         norm = float(nn.utils.clip_grad_norm_(self.model.parameters(), limit))
         if not math.isfinite(norm):
             raise NonFiniteError(at.step + 1, "gradient")
         self.optimizer.step()
-        before = norm if at.typical_norm is None else at.typical_norm
-        at.typical_norm = 0.98 * before + 0.02 * min(norm, limit)
+        at.typical_norm = 0.98 * (at.typical_norm or norm) + 0.02 * min(norm, limit)
         at.sums = [a + b for a, b in zip(at.sums, [*sums, float(batch.total)], strict=True)]
         at.batch += 1
         at.step += 1
+        return stopping > 0
 
     def finish_epoch(self, at: Progress, held_out: Source | None) -> Row:
         """Validates, and turns what `at` has added up into a row of the history."""
         started = time.perf_counter()
         *totals, images = at.sums
-        beta = self.loss.beta
+        beta = self.loss.beta_at((at.step - 1) / self.steps)  # the epoch's last step's
+        self.processes.share_buffers(self.model)
         validation: list[float | None] = [None] * 3
         if held_out is not None:
             self.loss.beta = self.loss.beta_at(1.0)  # rising betas could not be compared
             validation = list(self._validate(held_out))
-            self.loss.beta = beta
         row = Row(
             epoch=at.epoch + 1,
             train_loss=totals[0] / images,
@@ -116,8 +125,9 @@ class Trainer:
             seconds=at.seconds + time.perf_counter() - started,
             images_per_second=images / at.seconds if at.seconds else 0.0,
         )
-        if row["val_loss"] is not None and (at.best is None or row["val_loss"] < at.best):
-            at.best = row["val_loss"]
+        loss = row["val_loss"]
+        if loss is not None and math.isfinite(loss) and (at.best is None or loss < at.best):
+            at.best = loss
         at.rows.append(row)
         at.epoch += 1
         at.batch, at.sums, at.seconds = 0, [0.0] * 4, 0.0
@@ -127,11 +137,13 @@ class Trainer:
     def training_mode(self) -> Iterator[None]:
         """Shares the gradients among the processes, and puts the model in train mode."""
         flags = [(module, module.training) for module in self.model.modules()]
-        self.model.train()
+        beta = self.loss.beta
         self.wrapped = self.processes.wrap(self.model)
         try:
-            yield
+            with _deterministic(self.processes.device):
+                yield
         finally:
+            self.loss.beta = beta
             for module, flag in flags:
                 module.training = flag
 
@@ -140,7 +152,7 @@ class Trainer:
         totals, images = [0.0] * 3, 0
         with eval_mode(self.model), torch.no_grad():
             for number, batch in enumerate(held_out.feed.epoch(0)):
-                sums = self._sums(self._terms(self.model, batch, "validation", number))
+                *sums, _ = self._sums(self._terms(self.model, batch, "validation", number))
                 totals = [a + b for a, b in zip(totals, sums, strict=True)]
                 images += batch.total
         return [total / images for total in totals]
@@ -148,27 +160,51 @@ class Trainer:
     def _terms(self, model: nn.Module, batch: Batch, use: str, number: int) -> LossTerms:
         """Computes the loss terms of a batch, with noise that depends on its number alone."""
         device = self.processes.device
-        x = batch.images.to(device, non_blocking=True)
+        x = batch.images.to(device)
         x = x.float() / 255 if x.dtype == torch.uint8 else x
-        with self._seeded(mixed_seed(self.seed, use, number)):
+        with _seeded(device, mixed_seed(self.seed, use, number)):
             # The draws that belong to the images of lower ranks are passed over.
             torch.empty(batch.offset, self.model.latent, device=device).normal_()
             with torch.autocast(device.type, torch.bfloat16, self.dtype is torch.bfloat16):
                 output = model(x)
         return self.loss.per_image(output, x)
 
-    @contextlib.contextmanager
-    def _seeded(self, seed: int) -> Iterator[None]:
-        """Seeds the global random state for the block, and then puts it back."""
-        device = self.processes.device
-        kind = "cuda" if device.type == "cpu" else device.type
-        devices = [] if device.type == "cpu" else [device]
-        with torch.random.fork_rng(devices, device_type=kind):
-            torch.manual_seed(seed)
-            yield
-
-    def _sums(self, terms: LossTerms) -> list[float]:
-        """Adds the terms up over all images of the batch, in all processes."""
+    def _sums(self, terms: LossTerms, flag: float = 0.0) -> list[float]:
+        """Adds the terms up over all images of the batch, and a flag, in all processes."""
         sums = torch.stack([term.detach().sum() for term in terms]).cpu().double()
-        totals: list[float] = self.processes.sum(sums).tolist()
+        values = torch.cat([sums, torch.tensor([flag], dtype=torch.float64)])
+        totals: list[float] = self.processes.sum(values).tolist()
         return totals
+
+
+@contextlib.contextmanager
+def _seeded(device: torch.device, seed: int) -> Iterator[None]:
+    """Seeds the global generators in use for the block, and then puts them back."""
+    generators = [torch.default_generator]
+    if device.type == "cuda":
+        index = torch.cuda.current_device() if device.index is None else device.index
+        generators.append(torch.cuda.default_generators[index])
+    elif device.type == "mps":
+        generators.append(torch.mps._get_default_mps_generator())
+    states = [generator.get_state() for generator in generators]
+    for generator in generators:
+        generator.manual_seed(seed)
+    try:
+        yield
+    finally:
+        for generator, state in zip(generators, states, strict=True):
+            generator.set_state(state)
+
+
+def _deterministic(device: torch.device) -> contextlib.AbstractContextManager[None]:
+    """On CUDA, keeps cuDNN to algorithms that give the same bits every time."""
+    if device.type != "cuda":
+        return contextlib.nullcontext()
+    cudnn = torch.backends.cudnn
+    flags: contextlib.AbstractContextManager[None] = cudnn.flags(
+        enabled=cudnn.enabled,
+        benchmark=False,
+        deterministic=True,
+        allow_tf32=cudnn.allow_tf32,
+    )
+    return flags

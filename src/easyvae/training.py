@@ -18,9 +18,9 @@ from easyvae.geometry import as_int
 from easyvae.history import History, Row
 from easyvae.losses import BetaLoss
 from easyvae.model import VAE
-from easyvae.optim import DEFAULT_BATCH_SIZE, DEFAULT_LR, default_optimizer
-from easyvae.processes import choose_processes
-from easyvae.progress import Reporter
+from easyvae.optim import DEFAULT_BATCH_SIZE, DEFAULT_LR, as_optimizer, default_optimizer
+from easyvae.processes import SingleProcess, choose_processes
+from easyvae.reporter import Reporter
 from easyvae.signals import StopSignals
 from easyvae.trainer import NonFiniteError as NonFiniteError  # part of this module's interface
 from easyvae.trainer import Trainer
@@ -117,6 +117,7 @@ def fit(
             holds a run with other settings; the message names what differs.
         NonFiniteError: If a loss or gradient is not finite.
         KeyboardInterrupt: After Ctrl-C, once the checkpoint is written.
+        SystemExit: After SIGTERM, likewise.
 
     Example:
         >>> model = VAE(channels=[8, 16], latent=4, image_size=16)
@@ -150,15 +151,15 @@ def fit(
             say=say,
         )
     model.to(processes.device)
-    schedule = None
+    peak_lr = None
     if optimizer is None:
-        optimizer = default_optimizer(model, lr)
-        schedule = DEFAULT_LR if lr is None else lr
-    elif not isinstance(optimizer, Optimizer):
-        optimizer = optimizer(model.parameters())
+        peak_lr = DEFAULT_LR if lr is None else lr
+        optimizer = default_optimizer(model, peak_lr)
+    else:
+        optimizer = as_optimizer(optimizer, model)
     steps = epochs * len(training.feed)
     dtype = processes.precision(precision)
-    trainer = Trainer(model, loss, optimizer, schedule, processes, dtype, seed, steps)
+    trainer = Trainer(model, loss, optimizer, peak_lr, processes, dtype, seed, steps)
     say.line(_describe(trainer, training, held_out, epochs))
 
     with contextlib.ExitStack() as stack:
@@ -166,8 +167,8 @@ def fit(
         if out is not None:
             folder = stack.enter_context(RunFolder(out, owner=first))
             at = _open(folder, trainer, training, held_out, resume, say)
-        if at.epoch > epochs:
-            say.line(f"the run already has more epochs than {epochs}: nothing is trained")
+        if at.epoch >= epochs:
+            say.line(f"the run has {at.epoch} epochs already: nothing is trained")
         stack.callback(say.close)
         stop = stack.enter_context(StopSignals())
         stack.enter_context(trainer.training_mode())
@@ -175,12 +176,11 @@ def fit(
             row = _run_epoch(trainer, training, held_out, at, epochs, folder, say, stop)
             path = folder.path if folder else None
             state = RunState(model, at.epoch, at.step, row, History(at.rows), path)
-            for callback in callbacks if first else ():
-                callback(state)
+            _call(callbacks, state, processes)
     if folder:
         say.line(f"the model is in {folder.model_path}")
-    if accelerator is None:
-        processes.end()
+    if stop.requested:
+        stop.leave("the run is complete")
     return History(at.rows)
 
 
@@ -197,21 +197,22 @@ def _run_epoch(
     """Trains to the end of the epoch under way, and leaves a complete checkpoint."""
     started = saved = time.perf_counter()
     started -= at.seconds
-    say.start_epoch(at.epoch + 1, epochs, training.images)
+    say.start_epoch(at, epochs, training.images)
+    trainer.model.train()  # whatever a callback has made of it
     for batch in training.feed.epoch(at.epoch, start=at.batch):
-        trainer.step(batch, at)
+        stopping = trainer.step(batch, at, stop=stop.requested is not None)
         now = time.perf_counter()
         at.seconds = now - started
         say.step(batch.total, at)
-        if folder and (stop.requested or now - saved > CHECKPOINT_SECONDS):
+        if folder and (stopping or now - saved > CHECKPOINT_SECONDS):
             folder.save(at, trainer.model, trainer.optimizer)
-            saved = now
-        if stop.requested:
+            saved = time.perf_counter()
+        if stopping:
             stop.leave(f"the same call goes on from step {at.step}" if folder else "")
     row = trainer.finish_epoch(at, held_out)
     if folder:
         # The model first: killed between the two, the run would do this epoch again.
-        if held_out is None or at.best == row["val_loss"]:
+        if at.best is None or at.best == row["val_loss"]:
             folder.save_model(trainer.model)
         folder.save(at, trainer.model, trainer.optimizer)
     say.end_epoch(row, epochs)
@@ -232,6 +233,12 @@ def _open(
         before = folder.open(_settings(trainer, training, held_out), resume=resume)
     trainer.processes.wait()
     at = folder.restore(trainer.model, trainer.optimizer) or Progress()
+    steps = trainer.processes.sum(torch.tensor([float(at.step)]))
+    if float(steps) != at.step * trainer.processes.world:
+        raise ValueError(
+            f"`out` (={str(folder.path)!r}) has other checkpoints in other processes; it must be "
+            "on a disk that all of them share"
+        )
     if at.step:
         say.line(f"going on after epoch {at.epoch}, step {at.step}")
     if before is not None and before.get("steps") != trainer.steps:
@@ -239,9 +246,32 @@ def _open(
     return at
 
 
+def _call(callbacks: Sequence[Callback], state: RunState, processes: SingleProcess) -> None:
+    """Calls the callbacks in the first process; what one raises ends the run in all."""
+    if not callbacks:
+        return
+    error: BaseException | None = None
+    if processes.rank == 0:
+        try:
+            for callback in callbacks:
+                callback(state)
+        except BaseException as raised:
+            error = raised
+    failed = processes.sum(torch.tensor([float(error is not None)]))
+    if error is not None:
+        raise error
+    if float(failed):
+        raise RuntimeError("a callback in the first process has ended the run")
+
+
 def _settings(trainer: Trainer, training: Source, held_out: Source | None) -> dict[str, Any]:
     """Lists what a run is made of, and what must not differ when it goes on."""
     model = trainer.model
+    options = {
+        name: value
+        for name, value in trainer.optimizer.defaults.items()
+        if value is None or isinstance(value, int | float | str | tuple)
+    }
     return {
         "easyvae": __version__,
         "torch": torch.__version__,
@@ -253,7 +283,7 @@ def _settings(trainer: Trainer, training: Source, held_out: Source | None) -> di
             "model": model.config,
             "loss": repr(trainer.loss),
             "optimizer": type(trainer.optimizer).__name__,
-            "lr": trainer.schedule,
+            "optimizer_options": options,
             "batch_size": training.batch_size,
             "precision": str(trainer.dtype).removeprefix("torch."),
             "seed": trainer.seed,
@@ -268,12 +298,12 @@ def _describe(trainer: Trainer, training: Source, held_out: Source | None, epoch
     """Writes the run's first line, which shows what the default recipe chose."""
     parameters = sum(p.numel() for p in trainer.model.parameters())
     images = "a DataLoader" if training.images is None else f"{training.images:,} images"
-    schedule = "" if trainer.schedule is None else f" lr {trainer.schedule:g}"
+    lr = "" if trainer.peak_lr is None else f" lr {trainer.peak_lr:g}"
     return (
         f"training {parameters:,} parameters on {images}"
         + (f" ({held_out.images:,} held out)" if held_out and held_out.images else "")
         + f": {epochs} epoch{'s' * (epochs > 1)}, batch size {training.batch_size}, "
-        f"{type(trainer.optimizer).__name__}{schedule}, beta {trainer.loss.beta_at(1.0):g}, "
+        f"{type(trainer.optimizer).__name__}{lr}, beta {trainer.loss.beta_at(1.0):g}, "
         f"{str(trainer.dtype).removeprefix('torch.')} on {trainer.processes.device.type}, "
         f"seed {trainer.seed}"
     )

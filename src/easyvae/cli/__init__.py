@@ -16,6 +16,9 @@ from easyvae.version import __version__
 COMMANDS = {"demo": demo, "train": train, "mix": mix, "sample": sample, "info": info}
 
 
+BAD_INPUT = (ValueError, TypeError, FileNotFoundError, IsADirectoryError, NotADirectoryError)
+
+
 class _Parser(argparse.ArgumentParser):
     """A parser whose errors are one line."""
 
@@ -40,7 +43,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except BrokenPipeError:
         sys.stderr.close()  # the reader of our output has gone: nobody is left to tell
         return 1
-    except (ValueError, TypeError, FileNotFoundError, IsADirectoryError) as error:
+    except BAD_INPUT as error:
         return _fail(2, error)
     except (OSError, ImportError, NonFiniteError) as error:
         return _fail(1, error)

@@ -11,7 +11,7 @@ from torch import Tensor
 from easyvae.data import Pictures, load_pictures, read_image
 from easyvae.kittens import draw_kittens
 from easyvae.model import VAE
-from easyvae.progress import Reporter
+from easyvae.reporter import Reporter
 
 KITTENS = 5000
 """How many kittens `kittens` stands for."""
@@ -24,8 +24,9 @@ def open_pictures(
     flip: bool = False,
     keep_copies: bool = False,
     quiet: bool = True,
+    start: int = 0,
 ) -> Pictures:
-    """Opens what PATH stands for: a folder, a zip, or the built-in set.
+    """Opens what PATH stands for: a folder, a zip, or the built-in set from kitten `start` on.
 
     Raises:
         ValueError: If there are no pictures there, or the shape is not a picture's.
@@ -40,7 +41,7 @@ def open_pictures(
             say.close()
     if len(shape) != 3 or shape[0] != 3 or shape[1] != shape[2]:
         raise ValueError(f"kittens are square and have 3 channels; the model takes {shape}")
-    images, _ = draw_kittens(count, size=shape[1])
+    images, _ = draw_kittens(count, size=shape[1], start=start)
     return Pictures(torch.from_numpy(images), flip=flip)
 
 

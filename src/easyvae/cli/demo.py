@@ -1,6 +1,7 @@
 """Draw kittens, train on them for about a minute, and leave pictures and a model."""
 
 import argparse
+import json
 from pathlib import Path
 
 import torch
@@ -27,6 +28,19 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_device(parser)
 
 
+def _check_folder(out: Path, model: VAE) -> None:
+    """The demo starts anew each time, and must not do so in somebody's run.
+
+    Raises:
+        ValueError: If the folder holds another run than a demo's.
+    """
+    settings = out / "run.json"
+    if settings.is_file():
+        before = json.loads(settings.read_text(encoding="utf-8"))
+        if before.get("must_match", {}).get("model") != model.config:
+            raise ValueError(f"--out (={str(out)!r}) holds another run; choose another folder")
+
+
 def run(args: argparse.Namespace) -> None:
     """Draws, trains, and writes the pictures."""
     out = Path(args.out)
@@ -34,6 +48,7 @@ def run(args: argparse.Namespace) -> None:
     images = torch.from_numpy(draw_kittens(KITTENS, seed=args.seed)[0])
     torch.manual_seed(args.seed)
     model = VAE(CHANNELS, LATENT)
+    _check_folder(out, model)
     history = fit(
         model,
         Pictures(images),

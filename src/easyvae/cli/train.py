@@ -10,7 +10,7 @@ from typing import Any
 import torch
 
 from easyvae.blocks import ACTIVATIONS, NORMS
-from easyvae.cli.common import add_device, open_pictures
+from easyvae.cli.common import add_device, kittens_in, open_pictures
 from easyvae.history import History
 from easyvae.losses import RECONSTRUCTION_TERMS, BetaLoss
 from easyvae.model import VAE
@@ -90,7 +90,7 @@ def run(args: argparse.Namespace) -> None:
         loss=loss,
         epochs=args.epochs,
         batch_size=args.batch_size,
-        validation=_validation(args.validation, model),
+        validation=_validation(args, model),
         lr=args.lr,
         device=args.device,
         precision=args.precision,
@@ -131,10 +131,12 @@ def _beta(args: argparse.Namespace) -> Any:
     return args.beta if args.cycles is None else Cyclical(args.beta, cycles=args.cycles)
 
 
-def _validation(text: str, model: VAE) -> Any:
-    if text == "none":
+def _validation(args: argparse.Namespace, model: VAE) -> Any:
+    if args.validation.lower() == "none":
         return None
     try:
-        return float(text)
+        return float(args.validation)
     except ValueError:
-        return open_pictures(text, model.input_shape)
+        # Kittens for validation are others than those for training.
+        start = kittens_in(args.path) or 0
+        return open_pictures(args.validation, model.input_shape, start=start)

@@ -39,12 +39,13 @@ class Reporter:
         if self._bar is not None:
             self._bar.update(done - self._bar.n)
 
-    def start_epoch(self, epoch: int, epochs: int, images: int | None) -> None:
-        """Begins epoch number `epoch` of `epochs`."""
+    def start_epoch(self, at: Progress, epochs: int, images: int | None) -> None:
+        """Begins an epoch, or goes on with it."""
         if self._make_bar is not None:
             self._bar = self._make_bar(
                 total=images,
-                desc=f"epoch {epoch}/{epochs}",
+                initial=int(at.sums[3]),
+                desc=f"epoch {at.epoch + 1}/{epochs}",
                 unit=" images",
                 leave=False,
                 dynamic_ncols=True,
