@@ -2,10 +2,12 @@
 
 import hashlib
 from collections.abc import Iterator
+from dataclasses import dataclass
 from os import PathLike
 from typing import Any, NamedTuple, Protocol
 
 import torch
+from torch import Tensor
 from torch.utils.data import DataLoader
 from torch.utils.data.distributed import DistributedSampler
 
@@ -54,23 +56,11 @@ class Source(NamedTuple):
     batch_size: int | None
 
 
-def prepare_sources(
-    data: Any,
-    validation: Any,
-    shape: tuple[int, ...],
-    *,
-    batch_size: int,
-    seed: int,
-    unit_range: bool,
-    rank: int,
-    world: int,
-    say: Reporter,
-) -> tuple[Source, Source | None]:
-    """Opens the data and sets the validation part aside.
+@dataclass(frozen=True)
+class SourceOpener:
+    """Opens data for a run, and sets the validation part aside.
 
-    Args:
-        data: Anything that `fit` takes.
-        validation: A fraction, anything that `fit` takes as data, or `None`.
+    Attributes:
         shape: The model's (C, *spatial).
         batch_size: Images per batch over all processes.
         seed: Of the split and the order.
@@ -78,74 +68,99 @@ def prepare_sources(
         rank: Which process this is.
         world: How many processes there are.
         say: Told what the scan of a folder finds.
-
-    Returns:
-        The sources for training and for validation.
-
-    Raises:
-        ValueError: If the data do not fit.
     """
 
-    def open_pictures(kind: Any) -> Pictures:
-        if isinstance(kind, str | PathLike):
-            pictures = load_pictures(kind, shape, progress=say.scan)
-            say.close()
+    shape: tuple[int, ...]
+    batch_size: int
+    seed: int
+    unit_range: bool
+    rank: int
+    world: int
+    say: Reporter
+
+    def open(self, data: Any, validation: Any) -> tuple[Source, Source | None]:
+        """Opens both parts.
+
+        Args:
+            data: Anything that `fit` takes.
+            validation: A fraction, anything that `fit` takes as data, or `None`.
+
+        Returns:
+            The sources for training and for validation.
+
+        Raises:
+            ValueError: If the data do not fit.
+        """
+        fraction = validation if isinstance(validation, int | float) else None
+        if fraction is not None and not 0 < fraction < 1:
+            raise ValueError(
+                f"`validation` (={fraction!r}) must be a fraction between 0 and 1, data, or None"
+            )
+        held_out: Source | None = None
+        pictures: Pictures | None = None
+        if isinstance(data, DataLoader):
+            if fraction is not None:
+                data, others = split_loader(data, fraction, self.seed, self.shape)
+                held_out = self._feed(others, torch.arange(len(others)), shuffle=False)
+            training = self._stream(data)
         else:
-            pictures = as_pictures(kind, shape)
-        if unit_range:
+            pictures = self._pictures(data)
+            chosen = torch.arange(len(pictures))
+            if fraction is not None:
+                chosen, rest = split(pictures, fraction, self.seed)
+                held_out = self._feed(pictures, rest, shuffle=False)
+            training = self._feed(pictures, chosen, shuffle=True)
+        if isinstance(validation, DataLoader):
+            held_out = self._stream(validation)
+        elif fraction is None and validation is not None:
+            others = self._pictures(validation)
+            held_out = self._feed(others, torch.arange(len(others)), shuffle=False)
+            if pictures is not None:
+                _warn_of_copies(pictures, others, self.say)
+        return training, held_out
+
+    def _pictures(self, kind: Any) -> Pictures:
+        if isinstance(kind, str | PathLike):
+            try:
+                pictures = load_pictures(kind, self.shape, progress=self.say.scan)
+            finally:
+                self.say.close()
+        else:
+            pictures = as_pictures(kind, self.shape)
+        if self.unit_range:
             check_range(pictures)
         if pictures.report is not None:
-            say.line(str(pictures.report))
+            self.say.line(str(pictures.report))
         return pictures
 
-    def feed(pictures: Pictures, indices: torch.Tensor, *, shuffle: bool) -> Source:
-        if len(indices) < world:
+    def _feed(self, pictures: Pictures, indices: Tensor, *, shuffle: bool) -> Source:
+        if len(indices) < self.world:
             name = "data" if shuffle else "validation"
-            raise ValueError(f"`{name}` has {len(indices)} images for {world} processes")
+            raise ValueError(f"`{name}` has {len(indices)} images for {self.world} processes")
         feed = Batches(
-            pictures, indices, batch_size, seed=seed, shuffle=shuffle, rank=rank, world=world
+            pictures,
+            indices,
+            self.batch_size,
+            seed=self.seed,
+            shuffle=shuffle,
+            rank=self.rank,
+            world=self.world,
         )
-        flip = pictures.flip and shuffle
-        digest = hashlib.sha256(f"{pictures.fingerprint} {flip}".encode())
+        digest = hashlib.sha256(f"{pictures.fingerprint} {pictures.flip and shuffle}".encode())
         digest.update(indices.numpy().tobytes())
-        return Source(feed, feed.images_per_epoch, digest.hexdigest(), batch_size)
+        return Source(feed, feed.images_per_epoch, digest.hexdigest(), self.batch_size)
 
-    def stream(loader: DataLoader[Any]) -> Source:
-        if world > 1 and not _is_whole(loader):
+    def _stream(self, loader: "DataLoader[Any]") -> Source:
+        if self.world > 1 and not _is_whole(loader):
             raise ValueError(
                 "`data` is a DataLoader that shares its batches among processes itself; pass a "
                 "plain one: `fit` gives each process its part"
             )
-        feed = LoaderBatches(loader, shape=shape, seed=seed, rank=rank, world=world)
+        feed = LoaderBatches(
+            loader, shape=self.shape, seed=self.seed, rank=self.rank, world=self.world
+        )
         known = f"{len(feed)} batches, {feed.images_per_epoch} images"  # all that is cheap to know
         return Source(feed, feed.images_per_epoch, known, loader.batch_size)
-
-    fraction = validation if isinstance(validation, int | float) else None
-    if fraction is not None and not 0 < fraction < 1:
-        raise ValueError(
-            f"`validation` (={fraction!r}) must be a fraction between 0 and 1, data, or None"
-        )
-    held_out: Source | None = None
-    if isinstance(data, DataLoader):
-        if fraction is not None:
-            data, pictures = split_loader(data, fraction, seed, shape)
-            held_out = feed(pictures, torch.arange(len(pictures)), shuffle=False)
-        training = stream(data)
-    else:
-        pictures = open_pictures(data)
-        chosen = torch.arange(len(pictures))
-        if fraction is not None:
-            chosen, rest = split(pictures, fraction, seed)
-            held_out = feed(pictures, rest, shuffle=False)
-        training = feed(pictures, chosen, shuffle=True)
-    if isinstance(validation, DataLoader):
-        held_out = stream(validation)
-    elif fraction is None and validation is not None:
-        others = open_pictures(validation)
-        held_out = feed(others, torch.arange(len(others)), shuffle=False)
-        if not isinstance(data, DataLoader):
-            _warn_of_copies(pictures, others, say)
-    return training, held_out
 
 
 def _is_whole(loader: "DataLoader[Any]") -> bool:

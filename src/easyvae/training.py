@@ -13,7 +13,7 @@ from torch import nn
 from torch.optim import Optimizer
 
 from easyvae.checkpoint import Progress, RunFolder
-from easyvae.feeds import Source, prepare_sources
+from easyvae.feeds import Source, SourceOpener
 from easyvae.geometry import as_int
 from easyvae.history import History, Row
 from easyvae.losses import BetaLoss
@@ -138,18 +138,17 @@ def fit(
     processes = choose_processes(accelerator, device)
     first = processes.rank == 0
     say = Reporter(enabled=progress and first)
+    opener = SourceOpener(
+        shape=model.input_shape,
+        batch_size=batch_size,
+        seed=seed,
+        unit_range=loss.reconstruction == "bce",
+        rank=processes.rank,
+        world=processes.world,
+        say=say,
+    )
     with processes.first_alone():  # it fills the cache that the others then find
-        training, held_out = prepare_sources(
-            data,
-            validation,
-            model.input_shape,
-            batch_size=batch_size,
-            seed=seed,
-            unit_range=loss.reconstruction == "bce",
-            rank=processes.rank,
-            world=processes.world,
-            say=say,
-        )
+        training, held_out = opener.open(data, validation)
     model.to(processes.device)
     peak_lr = None
     if optimizer is None:
