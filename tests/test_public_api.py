@@ -42,6 +42,7 @@ def test_the_public_names_are_the_documented_ones() -> None:
     """`__all__` has each of them and no other, each is there, and nothing else shows."""
     assert sorted(easyvae.__all__) == sorted(DOCUMENTED)
     assert len(set(easyvae.__all__)) == len(easyvae.__all__)
+    assert easyvae.fit is vars(easyvae)["fit"]  # it is loaded when it is first asked for
     modules = {name for name, value in vars(easyvae).items() if inspect.ismodule(value)}
     shown = {name for name in vars(easyvae) if not name.startswith("_")} - modules
     assert shown == set(DOCUMENTED) - {"__version__"}

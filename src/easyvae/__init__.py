@@ -8,12 +8,16 @@ frames = interpolate(model, a, b, steps=10)               # (10, 3, 64, 64): fro
 model.save("cats.safetensors")
 """
 
+import typing
+
 from easyvae.history import History
 from easyvae.latents import Posterior, interpolate, lerp, reparameterize, slerp
 from easyvae.losses import BetaLoss, LossTerms
 from easyvae.model import VAE, VAEOutput
-from easyvae.training import fit
 from easyvae.version import __version__
+
+if typing.TYPE_CHECKING:
+    from easyvae.training import fit
 
 __all__ = [  # noqa: RUF022  # sorted as `sorted` does, which is the documented order
     "BetaLoss",
@@ -29,3 +33,17 @@ __all__ = [  # noqa: RUF022  # sorted as `sorted` does, which is the documented 
     "reparameterize",
     "slerp",
 ]
+
+
+def __getattr__(name: str) -> object:
+    """Loads `fit` when it is first asked for: who only uses a model need not wait for it."""
+    if name == "fit":
+        from easyvae.training import fit
+
+        globals()["fit"] = fit
+        return fit
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return __all__

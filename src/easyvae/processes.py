@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import torch
 from torch import Tensor, nn
-from torch.nn.parallel import DistributedDataParallel
 
 if TYPE_CHECKING:
     from accelerate import Accelerator
@@ -79,7 +78,7 @@ class ManyProcesses(SingleProcess):
         """See `SingleProcess`."""
         if self.world == 1:
             return model
-        return DistributedDataParallel(
+        return nn.parallel.DistributedDataParallel(
             model, device_ids=None if self.device.type == "cpu" else [self.device]
         )
 

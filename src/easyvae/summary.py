@@ -1,6 +1,5 @@
 """How a model shows itself: as text, and as a table in a notebook."""
 
-import html
 from collections.abc import Sequence
 from itertools import groupby
 from typing import NamedTuple
@@ -35,6 +34,8 @@ class Summary(NamedTuple):
 
     def html(self) -> str:
         """Lays the rows out as an HTML table."""
+        import html  # only a notebook needs it
+
         head = "".join(f"<th>{name}</th>" for name in ("", "layer", "output", "parameters"))
         body = "".join(
             "<tr>" + "".join(f"<td>{html.escape(cell)}</td>" for cell in row) + "</tr>"
