@@ -140,15 +140,6 @@ def test_ranks_share_each_batch(count: int, batch_size: int, world: int) -> None
         assert [part.offset for part in parts] == [sum(sizes[:i]) for i in range(world)]
 
 
-def test_dropping_the_last_batch() -> None:
-    """A smaller last batch is dropped on request, unless it is the only one."""
-    pictures = numbered(list(range(10)))
-    batches = Batches(pictures, torch.arange(10), 4, seed=0, shuffle=True, drop=True)
-    assert (len(batches), batches.images_per_epoch, len(order(batches, 0))) == (2, 8, 8)
-    alone = Batches(pictures, torch.arange(10), 40, seed=0, shuffle=True, drop=True)
-    assert (len(alone), alone.images_per_epoch) == (1, 10)
-
-
 def test_one_picture_and_large_batches() -> None:
     """One picture is an epoch of one batch, and so is any set smaller than a batch."""
     batches = Batches(numbered([7]), torch.tensor([0]), 128, seed=0, shuffle=True)

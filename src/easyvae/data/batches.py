@@ -101,7 +101,6 @@ class Batches:
         batch_size: pictures in a batch, over all processes. The last batch may be smaller.
         seed: of the order and the mirroring. Global random state is neither read nor changed.
         shuffle: draw a new order for each epoch, and mirror pictures if they are to be.
-        drop: leave out a last batch that is smaller than the others, unless it is the only one.
         rank: which process this is.
         world: how many processes share each batch: one contiguous part each, of sizes that
             differ by at most one. A last batch with fewer pictures than processes is left out.
@@ -126,7 +125,6 @@ class Batches:
         *,
         seed: int,
         shuffle: bool,
-        drop: bool = False,
         rank: int = 0,
         world: int = 1,
     ) -> None:
@@ -150,7 +148,7 @@ class Batches:
         self._rank = rank
         self._world = world
         whole, rest = divmod(len(indices), batch_size)
-        keep_rest = rest >= world and (whole == 0 or not drop)
+        keep_rest = rest >= world
         self._batches = whole + keep_rest
         self.images_per_epoch = whole * batch_size + rest * keep_rest
 
