@@ -748,3 +748,42 @@ def test_too_many_layers_say_how_many_fit() -> None:
         tiny(channels=[8] * 5)
     assert tiny(channels=[8] * 4).decoder.grid == (8, 1, 1)
     assert tiny(channels=[8] * 5, image_size=32).decoder.grid == (8, 1, 1)
+
+
+def test_fresh_until_a_weight_changes(tmp_path: Path) -> None:
+    """New models are fresh, and stay so when copied or moved; loaded and changed ones are not."""
+    model = VAE([8, 16], 4, image_size=16)
+    assert model.fresh
+    assert copy.deepcopy(model).fresh
+    assert copy.deepcopy(model).to(torch.float64).fresh
+    model.save(tmp_path / "model.safetensors")
+    assert not VAE.load(tmp_path / "model.safetensors").fresh
+    twin = VAE(**model.config)
+    twin.load_state_dict(model.state_dict())
+    assert not twin.fresh
+    twin.fresh = True
+    assert twin.fresh
+    twin.fresh = False
+    assert not twin.fresh
+    with torch.no_grad():
+        model.decoder.expand.bias[3] += 1e-3
+    assert not model.fresh
+
+
+def test_a_large_set_goes_through_in_pieces(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without gradients, encode and decode of many images equal those of their pieces."""
+    monkeypatch.setattr("easyvae.model.PIECE", 8)
+    model = VAE([4, 8], 3, image_size=(9, 12)).eval()
+    x = torch.randint(0, 256, (21, 3, 9, 12), dtype=torch.uint8)
+    with torch.no_grad():
+        posterior = model.encode(x)
+        for rows in (slice(0, 8), slice(8, 16), slice(16, 21)):
+            for whole, part in zip(posterior, model.encode(x[rows]), strict=True):
+                assert torch.equal(whole[rows], part)
+            assert torch.equal(
+                model.decode(posterior.mean)[rows], model.decode(posterior.mean[rows])
+            )
+        assert model.reconstruct(x).shape == (21, 3, 9, 12)
+    assert model.encode(x).mean.requires_grad
+    with torch.no_grad(), pytest.raises(ValueError, match="must have the shape"):
+        model.encode(x[:, :2])

@@ -54,14 +54,21 @@ def test_gram_iteration_equals_the_plain_one() -> None:
 
 
 def test_dense_layers_get_adamw() -> None:
-    """Biases and dense weights move exactly as under torch's AdamW."""
+    """Biases and dense weights move exactly as under torch's AdamW, at a share of the rate."""
     torch.manual_seed(0)
-    ours, theirs = nn.Linear(5, 4), nn.Linear(5, 4)
+    ours, theirs = nn.Linear(40, 25), nn.Linear(40, 25)
     theirs.load_state_dict(ours.state_dict())
     muon = Muon(ours.parameters(), lr=0.01, betas=(0.9, 0.99), weight_decay=0.1)
-    adamw = torch.optim.AdamW(theirs.parameters(), lr=0.01, betas=(0.9, 0.99), weight_decay=0.1)
+    adamw = torch.optim.AdamW(
+        [
+            {"params": [theirs.weight], "lr": 0.01 * 2.2 / 25**0.5},
+            {"params": [theirs.bias], "lr": 0.01 / 4},
+        ],
+        betas=(0.9, 0.99),
+        weight_decay=0.1,
+    )
     for seed in range(5):
-        x = torch.randn(3, 5, generator=torch.Generator().manual_seed(seed))
+        x = torch.randn(3, 40, generator=torch.Generator().manual_seed(seed))
         for layer, optimizer in ((ours, muon), (theirs, adamw)):
             optimizer.zero_grad()
             layer(x).square().sum().backward()

@@ -20,6 +20,7 @@ from easyvae.checkpoint import ModelFileError
 from easyvae.data import Batches, Pictures, split
 from easyvae.files import read_tensors, write_tensors
 from easyvae.history import COLUMNS
+from easyvae.optim import Muon
 from easyvae.schedules import Cyclical, LinearWarmup
 from easyvae.trainer import CLIP, NonFiniteError, Trainer
 from easyvae.training import RunState
@@ -69,7 +70,9 @@ class TestResults:
         """On pictures with something to learn, the validation loss falls by a fifth."""
         ramp = torch.linspace(0, 1, 8).expand(8, 8)
         tones = torch.rand(200, 1, 1, 1, generator=torch.Generator().manual_seed(0))
-        history = run(small_model(), tones * ramp, epochs=12, lr=0.01)
+        model = small_model()
+        model.fresh = False  # at the principal components there would be little left to learn
+        history = run(model, tones * ramp, epochs=12, lr=0.04)
         losses = history["val_loss"]
         assert losses[-1] < 0.8 * losses[0]
 
@@ -137,18 +140,60 @@ class TestResults:
         self, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         """A batch with a gradient far longer than usual is shortened to CLIP times the usual."""
-        limits = []
-        original = nn.utils.clip_grad_norm_
+        norms, before = [], []
+        step = Muon.step
 
-        def clip(parameters: Any, limit: float) -> Tensor:
-            limits.append(limit)
-            return original(parameters, limit)
+        def watch(optimizer: Muon) -> None:
+            grads = [p.grad for group in optimizer.param_groups for p in group["params"]]
+            norms.append(float(nn.utils.get_total_norm(grads)))
+            step(optimizer)
 
-        monkeypatch.setattr(nn.utils, "clip_grad_norm_", clip)
-        run(small_model(), epochs=1)
-        assert limits[0] == math.inf
-        assert all(math.isfinite(limit) and limit > 0 for limit in limits[1:])
-        assert limits[1] > CLIP
+        def term(output: Any, x: Tensor) -> Tensor:
+            before.append(None)
+            huge = 1e6 if len(before) == 4 else 1.0
+            return huge * (output.reconstruction - x).square().flatten(1).sum(1)
+
+        monkeypatch.setattr(Muon, "step", watch)
+        model = small_model()
+        model.fresh = False
+        run(model, epochs=1, loss=BetaLoss(reconstruction=term), batch_size=8)
+        assert norms[3] == pytest.approx(CLIP * norms[0], rel=0.5)
+        assert max(norms[:3] + norms[4:]) < 3 * norms[0]
+
+
+class TestStart:
+    def test_a_new_model_starts_at_the_principal_components(self) -> None:
+        """Nearly without a step, its loss is what a random start is far from."""
+        losses = {}
+        for fresh in (True, False):
+            model = small_model()
+            model.fresh = fresh
+            history = run(model, digits(200), epochs=1, lr=1e-30, loss=BetaLoss(0.005))
+            losses[fresh] = history["val_loss"][0]
+        assert losses[True] < 0.95 * losses[False]
+
+    @pytest.mark.parametrize("touched", ["trained", "loaded", "set"])
+    def test_any_other_model_goes_on_from_its_weights(self, touched: str) -> None:
+        """Weights that a run, a file or the user has set are never replaced."""
+        model = small_model()
+        if touched == "trained":
+            run(model, epochs=1)
+        elif touched == "loaded":
+            model.load_state_dict({k: v + 0.01 for k, v in model.state_dict().items()})
+        else:
+            with torch.no_grad():
+                model.encoder.mean.bias[0] = 0.25
+        before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
+        run(model, epochs=1, lr=1e-30)
+        for name, tensor in model.state_dict().items():
+            assert torch.allclose(tensor, before[name]), name
+
+    def test_a_loader_and_a_tensor_both_start_so(self, capsys: pytest.CaptureFixture[str]) -> None:
+        """The images of a DataLoader are read ahead, and its epochs are none the worse."""
+        images = digits(64).float() / 255
+        loader = DataLoader(images, batch_size=8, shuffle=True)
+        fit(small_model(), loader, epochs=1, validation=None)
+        assert "starting from 3 principal components of 64 images" in capsys.readouterr().err
 
 
 class Dropped(nn.Sequential):
@@ -266,7 +311,7 @@ class TestRunFolder:
         assert History.from_csv(tmp_path / "run" / "history.csv").rows == history.rows
         settings = json.loads((tmp_path / "run" / "run.json").read_text())
         assert settings["must_match"]["batch_size"] == 32
-        assert settings["must_match"]["optimizer_options"]["lr"] == 0.004
+        assert settings["must_match"]["optimizer_options"]["lr"] == 0.002
         assert settings["must_match"]["optimizer"] == "Muon"
 
     def test_the_model_is_the_best_on_validation(self, tmp_path: Path) -> None:
@@ -507,6 +552,7 @@ class TestStops:
             )
 
         model = small_model()
+        model.fresh = False  # or the search for a start would call the term too
         weights: dict[str, Tensor] = {}
 
         def remember(state: RunState) -> None:
@@ -647,7 +693,8 @@ class TestArguments:
         """The first line shows what the recipe chose, the last where the model is."""
         fit(small_model(), digits(), epochs=2, out=tmp_path)
         lines = capsys.readouterr().err.splitlines()
-        assert "batch size 32, Muon lr 0.004" in lines[0]
+        assert "batch size 32, Muon lr 0.002" in lines[0]
+        assert lines.pop(1).startswith("starting from 3 principal components of ")
         assert [line[:9] for line in lines[1:3]] == ["epoch 1/2", "epoch 2/2"]
         assert lines[-1] == f"the model is in {tmp_path / 'model.safetensors'}"
 

@@ -106,6 +106,11 @@ class ResidualBlock(nn.Module):
                 layer.inplace = False  # type: ignore[assignment]  # torch has any attribute a Module
         self.layers = nn.Sequential(*layers)
 
+    def silence(self) -> None:
+        """Makes the block the identity, until it is trained."""
+        for parameter in self.layers[-1].parameters():
+            nn.init.zeros_(parameter)
+
     def forward(self, x: Tensor) -> Tensor:
         """Maps (N, C, *spatial) to the same shape."""
         change: Tensor = self.layers(x)

@@ -69,9 +69,12 @@ class Encoder(nn.Module):
     def forward(self, x: Tensor) -> Posterior:
         """Returns means and log-variances, each (N, D), in float32 or wider."""
         features = self.stages(x).flatten(1)  # (N, C * prod(spatial))
-        mean, log_var = self.mean(features), self.log_var(features)
-        # Under autocast these come in half precision, too coarse for the noise and the KL.
-        return Posterior(_at_least_float32(mean), _at_least_float32(log_var))
+        # Half precision is coarser than the noise of a sharp posterior: not for these.
+        with torch.autocast(features.device.type, enabled=False):
+            features = features.to(self.mean.weight.dtype)
+            return Posterior(
+                *map(_at_least_float32, (self.mean(features), self.log_var(features)))
+            )
 
 
 class Decoder(nn.Module):
@@ -103,7 +106,9 @@ class Decoder(nn.Module):
 
     def forward(self, z: Tensor) -> Tensor:
         """Returns what comes before the output function."""
-        grid = self.activation(self.expand(z)).unflatten(1, self.grid)  # (N, C, *inner)
+        with torch.autocast(z.device.type, enabled=False):
+            grid = self.expand(z.to(self.expand.weight.dtype))
+        grid = self.activation(grid).unflatten(1, self.grid)  # (N, C, *inner)
         logits: Tensor = self.stages(grid)
         return logits
 

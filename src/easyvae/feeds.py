@@ -14,6 +14,7 @@ from torch.utils.data.distributed import DistributedSampler
 from easyvae.data import (
     Batch,
     Batches,
+    Images,
     LoaderBatches,
     Pictures,
     as_pictures,
@@ -34,6 +35,9 @@ class Feed(Protocol):
 
     def __len__(self) -> int:
         """Returns the number of batches in an epoch."""
+
+    def sample(self, count: int) -> Images:
+        """Returns at most `count` images, the same ones in every process."""
 
     def epoch(self, epoch: int, start: int = 0) -> Iterator[Batch]:
         """Yields this process's part of each batch, from batch `start` on."""

@@ -19,6 +19,9 @@ from easyvae.summary import Row, Summary
 
 FORMAT_VERSION = 1
 
+PIECE = 256
+"""In eval mode and without gradients, so many images are encoded or decoded at a time."""
+
 
 class VAEOutput(NamedTuple):
     """What `model(x)` returns.
@@ -64,6 +67,8 @@ class VAE(nn.Module):
     Attributes:
         latent: The latent size D.
         input_shape: (C, *spatial).
+        output: "sigmoid" or "identity".
+        plan: Where each convolution starts and ends, see `easyvae.geometry.Stage`.
 
     Raises:
         ValueError: If a value is out of its range, or there are more layers than the size can
@@ -115,7 +120,8 @@ class VAE(nn.Module):
         kernels = per_layer("kernel_size", kernel_size, len(counts))
         strides = per_layer("stride", stride, len(counts))
         blocks = per_layer("residual_blocks", residual_blocks, len(counts), least=0)
-        self._stages = plan_stages(spatial, kernels, strides)
+        self.output = output
+        self.plan = plan_stages(spatial, kernels, strides)
         self._arguments: dict[str, Any] = {
             "channels": list(counts),
             "latent": self.latent,
@@ -131,12 +137,29 @@ class VAE(nn.Module):
         self._depth = len(counts)
         widths = (self.input_shape[0], *counts)
         choices = Choices(as_activation(activation), as_norm(norm, len(spatial)), blocks)
-        self.encoder = Encoder(self._stages, widths, self.latent, choices)
-        self.decoder = Decoder(self._stages, widths, self.latent, choices)
+        self.encoder = Encoder(self.plan, widths, self.latent, choices)
+        self.decoder = Decoder(self.plan, widths, self.latent, choices)
         # Channels-last is the faster layout of 2-D convolutions on every device.
         flat = len(spatial) == 2
         self._memory_format = torch.channels_last if flat else torch.contiguous_format
         self._lay_out()
+        self._drawn = self._sums()
+
+    @property
+    def fresh(self) -> bool:
+        """Whether the weights are still those that the constructor drew.
+
+        `fit` starts such a model at the principal components of the data. Set it to `False` to
+        train from the random weights instead; set it to `True` to call the present weights new.
+        """
+        if self._drawn is None:
+            return False
+        now = self._sums()
+        return now is not None and torch.allclose(now, self._drawn, rtol=1e-9, atol=1e-9)
+
+    @fresh.setter
+    def fresh(self, value: bool) -> None:
+        self._drawn = self._sums() if value else None
 
     @property
     def config(self) -> dict[str, Any]:
@@ -171,8 +194,11 @@ class VAE(nn.Module):
             ValueError: If the shape does not fit; the message states the fix.
             TypeError: If `x` is not a float or uint8 tensor.
         """
-        posterior: Posterior = self.encoder(self._prepare(x))
-        return posterior
+        if not self._in_pieces(x):
+            posterior: Posterior = self.encoder(self._prepare(x))
+            return posterior
+        parts = [self.encoder(self._prepare(piece)) for piece in x.split(PIECE)]
+        return Posterior(*(torch.cat(tensors) for tensors in zip(*parts, strict=True)))
 
     def decode(self, z: Tensor) -> Tensor:
         """Maps latents (N, D) to images in the data's range, (N, C, *spatial).
@@ -185,7 +211,12 @@ class VAE(nn.Module):
             raise TypeError(f"`z` must be a tensor, not {type(z).__name__}; try torch.as_tensor")
         if z.ndim != 2 or z.shape[1] != self.latent:
             raise ValueError(f"`z` {tuple(z.shape)} must have the shape (N, {self.latent})")
-        return self._output(self.decoder(z.to(self.decoder.expand.weight)))
+        if not self._in_pieces(z):
+            return self._output(self.decoder(z.to(self.decoder.expand.weight)))
+        images = self.decoder.expand.weight.new_empty(len(z), *self.input_shape)
+        for piece, place in zip(z.split(PIECE), images.split(PIECE), strict=True):
+            place.copy_(self._output(self.decoder(piece.to(images))))
+        return images
 
     def forward(self, x: Tensor, *, generator: torch.Generator | None = None) -> VAEOutput:
         """Encodes, samples and decodes, in train and in eval mode alike.
@@ -304,12 +335,23 @@ class VAE(nn.Module):
         layout = {"memory_format": self._memory_format}
         self.to(**layout)  # type: ignore[call-overload]  # torch's annotations leave it out
 
+    def _sums(self) -> Tensor | None:
+        """Adds up each parameter: what training, loading or setting a weight would change."""
+        if self.decoder.expand.weight.is_meta:
+            return None
+        return torch.stack([p.detach().cpu().sum(dtype=torch.float64) for p in self.parameters()])
+
+    def _in_pieces(self, x: Tensor) -> bool:
+        """Whether to take a large set in pieces: without gradients, what one needs is bounded."""
+        large = isinstance(x, Tensor) and x.ndim > 0 and len(x) > PIECE
+        return large and not torch.is_grad_enabled() and not self.training
+
     def _prepare(self, x: Tensor) -> Tensor:
         x = as_batch(x, self.input_shape, self.encoder.mean.weight)
         return x.contiguous(memory_format=self._memory_format)
 
     def _output(self, logits: Tensor) -> Tensor:
-        return logits.sigmoid() if self._arguments["output"] == "sigmoid" else logits
+        return logits.sigmoid() if self.output == "sigmoid" else logits
 
     def _summary(self) -> Summary:
         blocks = per_layer(
@@ -317,18 +359,18 @@ class VAE(nn.Module):
         )
         names = [
             f"conv {stage.kernel}/{stage.stride}" + (f", {n} residual" if n else "")
-            for stage, n in zip(self._stages, blocks, strict=True)
+            for stage, n in zip(self.plan, blocks, strict=True)
         ]
         widths = (self.input_shape[0], *self._arguments["channels"])
         heads = nn.ModuleList([self.encoder.mean, self.encoder.log_var])
         rows: list[Row] = []
-        for i, stage in enumerate(self._stages):
+        for i, stage in enumerate(self.plan):
             shape = (widths[i + 1], *stage.inner)
             rows.append(Row("encoder", names[i], shape, _count(self.encoder.stages[i])))
         rows.append(Row("encoder", "mean, log_var", (2, self.latent), _count(heads)))
         rows.append(Row("decoder", "linear", self.decoder.grid, _count(self.decoder.expand)))
         for i in reversed(range(self._depth)):
-            shape = (widths[i], *self._stages[i].outer)
+            shape = (widths[i], *self.plan[i].outer)
             stage_up = self.decoder.stages[self._depth - 1 - i]
             rows.append(Row("decoder", names[i], shape, _count(stage_up)))
         shape_text = "x".join(map(str, self.input_shape))
@@ -337,8 +379,7 @@ class VAE(nn.Module):
             f"{type(self).__name__}: {shape_text} <-> {self.latent} latents, "
             f"{_count(self):,} parameters",
             rows,
-            f"{_name(activation)}, {_name(norm) if norm else 'no'} norm, "
-            f"{self._arguments['output']} output",
+            f"{_name(activation)}, {_name(norm) if norm else 'no'} norm, {self.output} output",
         )
 
     def __repr__(self) -> str:

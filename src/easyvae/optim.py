@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 from torch.optim.adamw import adamw
 
-DEFAULT_LR = 4e-3
+DEFAULT_LR = 2e-3
 DEFAULT_BATCH_SIZE = 32
 
 
@@ -18,8 +18,9 @@ class Muon(Optimizer):
 
     A convolution's weight is read as a matrix, one row per first channel. Its update is the
     nearest orthogonal matrix to the momentum, so that every direction of the matrix learns at
-    the same rate, however rare its gradient. It is scaled to about the size of an AdamW update,
-    so that one learning rate serves all parameters.
+    the same rate, however rare its gradient. A dense layer's AdamW update, whose entries are all
+    about as large, has the wider a matrix the larger a norm: it is scaled by what keeps that norm
+    with the width, so that one learning rate serves layers of every size.
 
     Args:
         parameters: The parameters; those of three or more dimensions are the convolutions.
@@ -67,12 +68,15 @@ class Muon(Optimizer):
             if not 0 <= value < 1:
                 raise ValueError(f"`{name}` (={value}) must be in [0, 1)")
         everything = list(parameters)
-        groups = [
-            {"params": [p for p in everything if p.ndim >= 3], "orthogonal": True},
+        groups: list[dict[str, Any]] = [
+            {"params": [p for p in everything if p.ndim >= 3], "orthogonal": True}
+        ]
+        rest = [p for p in everything if p.ndim < 3]
+        for share in sorted({_share(p) for p in rest}):
+            chosen = [p for p in rest if _share(p) == share]
             # "fused" has a second reader: torch's `load_state_dict` puts the states of such groups
             # on the parameters' device.
-            {"params": [p for p in everything if p.ndim < 3], "orthogonal": False, "fused": True},
-        ]
+            groups.append({"params": chosen, "orthogonal": False, "share": share, "fused": True})
         defaults = {
             "lr": lr,
             "momentum": momentum,
@@ -132,11 +136,20 @@ class Muon(Optimizer):
             amsgrad=False,
             beta1=group["betas"][0],
             beta2=group["betas"][1],
-            lr=group["lr"],
+            lr=group["lr"] * group["share"],
             weight_decay=group["weight_decay"],
             eps=group["eps"],
             maximize=False,
         )
+
+
+def _share(parameter: Tensor) -> float:
+    """Returns what the learning rate of a parameter outside the convolutions is multiplied by."""
+    if parameter.ndim < 2:
+        return 0.25
+    # Entries of +-1 can add up to a spectral norm of sqrt(m n), an orthogonal matrix times
+    # sqrt(max(m, n)) has that one.
+    return min(1.0, 2.2 / math.sqrt(min(parameter.shape)))
 
 
 def orthogonalize(matrix: Tensor, *, steps: int = 5) -> Tensor:
@@ -167,10 +180,11 @@ def orthogonalize(matrix: Tensor, *, steps: int = 5) -> Tensor:
     gram = x @ x.T  # (m, m)
     eye = torch.eye(len(gram), dtype=x.dtype, device=x.device)
     product = eye
-    for _ in range(steps):
+    for number in range(steps):
         step = 3.4445 * eye - 4.7750 * gram + 2.0315 * gram @ gram
-        product = step @ product
-        gram = step @ gram @ step
+        product = step @ product if number else step
+        if number < steps - 1:
+            gram = step @ gram @ step
     x = product @ x
     result: Tensor = x.T if tall else x
     return result

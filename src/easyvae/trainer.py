@@ -92,9 +92,13 @@ class Trainer:
         if not all(map(math.isfinite, sums)):
             raise NonFiniteError(at.step + 1, "loss")
         limit = CLIP * at.typical_norm if at.typical_norm else math.inf
-        norm = float(nn.utils.clip_grad_norm_(self.model.parameters(), limit))
+        gradients = [p.grad for p in self.model.parameters() if p.grad is not None]
+        total = nn.utils.get_total_norm(gradients)
+        norm = float(total)
         if not math.isfinite(norm):
             raise NonFiniteError(at.step + 1, "gradient")
+        if norm > limit:
+            nn.utils.clip_grads_with_norm_(self.model.parameters(), limit, total)
         self.optimizer.step()
         at.typical_norm = 0.98 * (at.typical_norm or norm) + 0.02 * min(norm, limit)
         at.sums = [a + b for a, b in zip(at.sums, [*sums, float(batch.total)], strict=True)]
@@ -160,7 +164,9 @@ class Trainer:
     def _terms(self, model: nn.Module, batch: Batch, use: str, number: int) -> LossTerms:
         """Computes the loss terms of a batch, with noise that depends on its number alone."""
         device = self.processes.device
-        x = batch.images.to(device)
+        pinned = device.type == "cuda" and batch.images.device.type == "cpu"
+        x = batch.images.pin_memory() if pinned else batch.images
+        x = x.to(device, non_blocking=pinned)
         x = x.float() / 255 if x.dtype == torch.uint8 else x
         with _seeded(device, mixed_seed(self.seed, use, number)):
             # The draws that belong to the images of lower ranks are passed over.

@@ -16,6 +16,7 @@ from easyvae.checkpoint import Progress, RunFolder
 from easyvae.feeds import Source, SourceOpener
 from easyvae.geometry import as_int
 from easyvae.history import History, Row
+from easyvae.initialization import SAMPLE, principal_start
 from easyvae.losses import BetaLoss
 from easyvae.model import VAE
 from easyvae.optim import DEFAULT_BATCH_SIZE, DEFAULT_LR, as_optimizer, default_optimizer
@@ -82,7 +83,8 @@ def fit(
     the same bits. The model is moved to the device, and ends with the last epoch's weights.
 
     Args:
-        model: The model, whatever its weights: training goes on from them.
+        model: The model. A new one starts at the principal components of the data, see
+            `easyvae.initialization`; any other goes on from its weights.
         data: A folder or zip of pictures; a tensor or array of images, float in the model's
             range or uint8; a `Dataset`, which is read once; a `DataLoader`, which is read every
             epoch; or `easyvae.data.Pictures`. Rows may be `x`, `(x, ...)` or `{"image": x}`.
@@ -95,7 +97,7 @@ def fit(
         optimizer: `Muon` with a warm-up and a cosine by default. Or an optimizer over the
             model's parameters, or a callable that makes one from them; its learning rate is its
             own affair.
-        lr: Learning rate of the default optimizer, 0.004 if `None`.
+        lr: Learning rate of the default optimizer, 0.002 if `None`.
         device: "auto" (a GPU if there is one) or a device.
         precision: "float32", "bfloat16" (autocast), or "auto": bfloat16 where it is fast.
         seed: Seed of the split, the order of the images, and the noise.
@@ -166,6 +168,8 @@ def fit(
         if out is not None:
             folder = stack.enter_context(RunFolder(out, owner=first))
             at = _open(folder, trainer, training, held_out, resume, say)
+        if at.step == 0 and model.fresh:
+            _start(model, training, loss, say)
         if at.epoch >= epochs:
             say.line(f"the run has {at.epoch} epochs already: nothing is trained")
         stack.callback(say.close)
@@ -243,6 +247,14 @@ def _open(
     if before is not None and before.get("steps") != trainer.steps:
         say.line(f"the schedules now span {trainer.steps} steps, not {before.get('steps')}")
     return at
+
+
+def _start(model: VAE, training: Source, loss: BetaLoss, say: Reporter) -> None:
+    """Starts a new model at the principal components of its data, where that is possible."""
+    images = training.feed.sample(SAMPLE)
+    found = principal_start(model, images, loss)
+    if found:
+        say.line(f"starting from {found} principal components of {len(images):,} images")
 
 
 def _call(callbacks: Sequence[Callback], state: RunState, processes: SingleProcess) -> None:

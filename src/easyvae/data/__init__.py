@@ -16,12 +16,13 @@ from easyvae.data.loaders import LoaderBatches, split_loader
 from easyvae.data.pictures import ImageError, read_image
 from easyvae.data.rows import as_pictures
 from easyvae.data.scan import load_pictures
-from easyvae.data.store import Pictures, Report
+from easyvae.data.store import Images, Pictures, Report
 
 __all__ = [
     "Batch",
     "Batches",
     "ImageError",
+    "Images",
     "Inspection",
     "LoaderBatches",
     "Pictures",

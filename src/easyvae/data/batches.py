@@ -92,6 +92,23 @@ def _fill(order: list[int], sizes: list[int], target: int) -> list[int]:
     return chosen
 
 
+class Sample:
+    """A few pictures of a store in a random order, read when a slice of them is asked for."""
+
+    def __init__(self, pictures: Pictures, indices: Tensor) -> None:
+        """Takes the store and the pictures' indices, (n,)."""
+        self._pictures = pictures
+        self._indices = indices
+
+    def __len__(self) -> int:
+        """Returns how many pictures there are."""
+        return len(self._indices)
+
+    def __getitem__(self, rows: slice) -> Tensor:
+        """Reads some of the pictures, (n, C, *spatial)."""
+        return self._pictures.gather(self._indices[rows])
+
+
 class Batches:
     """The batches of every epoch: a pure function of the seed and the epoch.
 
@@ -155,6 +172,12 @@ class Batches:
     def __len__(self) -> int:
         """Returns how many batches an epoch has."""
         return self._batches
+
+    def sample(self, count: int) -> Sample:
+        """Returns at most `count` random pictures, the same ones in every process."""
+        generator = torch.Generator().manual_seed(mixed_seed(self._seed, "sample"))
+        order = torch.randperm(len(self._indices), generator=generator)[:count]
+        return Sample(self._pictures, self._indices[order])
 
     def epoch(self, epoch: int, start: int = 0) -> Iterator[Batch]:
         """Yields this process's part of each batch of an epoch, from batch `start` on."""

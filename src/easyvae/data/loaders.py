@@ -4,6 +4,8 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
+import torch
+from torch import Tensor
 from torch.utils.data import (
     BatchSampler,
     DataLoader,
@@ -88,6 +90,16 @@ class LoaderBatches:
     def __len__(self) -> int:
         """Returns how many batches an epoch has."""
         return self._batches
+
+    def sample(self, count: int) -> Tensor:
+        """Loads the first `count` images of the first epoch, the same ones in every process."""
+        whole = LoaderBatches(self._loader, shape=self._shape, seed=self._seed)
+        pieces: list[Tensor] = []
+        for batch in whole.epoch(0):
+            pieces.append(batch.images)
+            if sum(map(len, pieces)) >= count:
+                break
+        return torch.cat(pieces)[:count]
 
     def epoch(self, epoch: int, start: int = 0) -> Iterator[Batch]:
         """Yields this process's part of each batch of an epoch, from batch `start` on.

@@ -4,6 +4,7 @@ import functools
 import hashlib
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -83,6 +84,16 @@ def listed(faults: tuple[tuple[str, str], ...]) -> str:
     shown = [f"{printable(name)} ({reason})" for name, reason in faults[:_LISTED]]
     more = len(faults) - len(shown)
     return ", ".join(shown) + (f" and {more:,} more" if more else "")
+
+
+class Images(Protocol):
+    """Images (N, C, *spatial) that need not be in memory at once; a tensor is one such thing."""
+
+    def __len__(self) -> int:
+        """Returns how many there are."""
+
+    def __getitem__(self, rows: slice, /) -> Tensor:
+        """Returns some of them."""
 
 
 class Pictures:
