@@ -1,7 +1,7 @@
 """Where training starts: the principal components of the data, as weights of the network."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import torch
@@ -21,6 +21,8 @@ SAMPLE = 8192
 _FLOATS = 2**25  # of the codes that are held at once
 _PROBE = 256  # images for what takes few: the components of tiles, the output's slope
 _PIECE = 256  # images whose codes are computed at once
+
+_CONVOLVE: dict[int, Callable[..., Tensor]] = {1: F.conv1d, 2: F.conv2d, 3: F.conv3d}
 
 
 def principal_start(model: VAE, images: Images, loss: BetaLoss | None = None) -> int:
@@ -128,8 +130,13 @@ class _Level(NamedTuple):
 
     def codes(self, below: Tensor) -> Tensor:
         """Maps the codes of the level below, (N, C, *spatial), to (N, Q, *grid)."""
-        rows = _tiles(below, self.stride, self.grid) - self.mean
-        return (rows @ (self.scale * self.components.T)).movedim(-1, 1)
+        reading = self.scale * self.components
+        return _CONVOLVE[len(self.grid)](
+            _fit(below, self.stride, self.grid),
+            reading.view(len(reading), -1, *[self.stride] * len(self.grid)),
+            -reading @ self.mean,
+            self.stride,
+        )
 
 
 def _set_encoder(model: VAE, images: Images) -> list[_Level]:
@@ -239,23 +246,21 @@ class _Head:
 def _principal(centred: Tensor, count: int) -> tuple[Tensor, Tensor]:
     """Finds the leading components of the rows, (K, D) orthonormal, and their variances, (D,).
 
-    By two rounds of subspace iteration from a random start: exact to far below the noise.
+    By three rounds of subspace iteration from a random start: exact to far below the noise.
 
     Reference:
         N. Halko et al., "Finding structure with randomness", 2009,
         https://arxiv.org/abs/0909.4061
     """
     width = min(count + 40, *centred.shape)
-    start = torch.randn(centred.shape[1], width, generator=torch.Generator().manual_seed(0))
-    basis = centred @ start
-    for _ in range(2):
-        basis = torch.linalg.qr(centred @ (centred.T @ torch.linalg.qr(basis).Q)).Q
-    inside = basis.T @ centred  # (width, K)
-    values, vectors = torch.linalg.eigh(inside @ inside.T)
+    basis = torch.randn(centred.shape[1], width, generator=torch.Generator().manual_seed(0))
+    for _ in range(3):
+        basis = torch.linalg.qr(centred.T @ (centred @ basis)).Q  # (K, width)
+    inside = centred @ basis
+    values, vectors = torch.linalg.eigh(inside.T @ inside)
     values, vectors = values.flip(0)[:count], vectors.flip(1)[:, :count]
     real = values > 1e-6 * values[0]
-    components = inside.T @ (vectors[:, real] / values[real].sqrt())
-    return components, values[real] / len(centred)
+    return basis @ vectors[:, real], values[real] / len(centred)
 
 
 def _set_slope(model: VAE, images: Tensor) -> None:
@@ -278,7 +283,10 @@ def _set_slope(model: VAE, images: Tensor) -> None:
         )
         hessian[0, 1:] = hessian[1:, 0] = (weight * away).mean(rest) / len(colours)
         hessian += 1e-6 * torch.eye(len(solution))
-        solution -= torch.linalg.solve(hessian, gradient).clamp(-2, 2)
+        step = torch.linalg.solve(hessian, gradient).clamp(-2, 2)
+        solution -= step
+        if float(step.abs().max()) < 1e-3:
+            break
     slope, level = solution[0], solution[1:]
     layer.weight.mul_(float(slope))
     if layer.bias is not None:
@@ -335,18 +343,19 @@ def _codes(levels: Sequence[_Level], images: Tensor) -> Tensor:
 
 
 def _tiles(x: Tensor, width: int, grid: tuple[int, ...]) -> Tensor:
-    """Cuts (N, C, *spatial) into tiles `width` wide, (N, *grid, C * width^dims).
-
-    What lies beyond the grid is left out, and what the grid has beyond it is zero, as it is for
-    the convolutions.
-    """
+    """Cuts (N, C, *spatial) into tiles `width` wide, (N, *grid, C * width^dims)."""
     dims = len(grid)
-    x = x[(slice(None), slice(None), *(slice(n * width) for n in grid))]
-    missing = [n * width - size for n, size in zip(grid, x.shape[2:], strict=True)]
-    x = F.pad(x, [amount for n in reversed(missing) for amount in (0, n)])
+    x = _fit(x, width, grid)
     x = x.reshape(*x.shape[:2], *(size for n in grid for size in (n, width)))
     order = [0, *range(2, 2 + 2 * dims, 2), 1, *range(3, 3 + 2 * dims, 2)]
     return x.permute(order).flatten(1 + dims)
+
+
+def _fit(x: Tensor, width: int, grid: tuple[int, ...]) -> Tensor:
+    """Brings images to the size of the tiles: what is missing is zero, as in the convolutions."""
+    x = x[(slice(None), slice(None), *(slice(n * width) for n in grid))]
+    missing = [n * width - size for n, size in zip(grid, x.shape[2:], strict=True)]
+    return F.pad(x, [amount for n in reversed(missing) for amount in (0, n)])
 
 
 def _linear_gain(activation: nn.Module) -> tuple[float, float]:
