@@ -363,3 +363,42 @@ def test_fingerprint() -> None:
     changed[2, 0, 1, 1] += 1
     others = [changed, images.flip(0), images.reshape(5, 1, 2, 8), images.view(torch.int32)]
     assert len({base, *(Pictures(other).fingerprint for other in others)}) == 5
+
+
+def test_a_stored_archive_is_not_opened_again(
+    folder: Path, tmp_path: Path, cached: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The second start needs the archive's size and times only, until they change."""
+    archive = tmp_path / "set.zip"
+    with zipfile.ZipFile(archive, "w") as file:
+        for name in ("00.png", "01.png", "02.png"):
+            file.write(folder / name, name)
+    first = load_pictures(archive, SHAPE)
+    with monkeypatch.context() as patch:
+
+        def forbidden(_: object) -> None:
+            raise AssertionError("opened again")
+
+        patch.setattr(scan, "open_source", forbidden)
+        second = load_pictures(archive, SHAPE)
+        assert torch.equal(first.images, second.images)
+        assert first.names == second.names
+    with zipfile.ZipFile(archive, "a") as file:
+        file.write(folder / "03.png", "03.png")
+    assert len(load_pictures(archive, SHAPE)) == 4
+
+
+def test_without_a_home_the_pictures_stay_in_memory(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where no cache folder can be found, everything works, and the report says so."""
+
+    def homeless(_: Path) -> Path:
+        raise RuntimeError("Could not determine home directory.")
+
+    monkeypatch.setattr(scan, "CACHED_FROM", 0)
+    monkeypatch.delenv("EASYVAE_CACHE", raising=False)
+    monkeypatch.setattr(Path, "expanduser", homeless)
+    pictures = load_pictures(folder, SHAPE)
+    assert len(pictures) == 20
+    assert "memory" in str(pictures.report)

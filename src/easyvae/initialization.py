@@ -19,8 +19,8 @@ SAMPLE = 8192
 """As many images are looked at, or fewer where their codes would take much memory."""
 
 _FLOATS = 2**25  # of the codes that are held at once
-_PROBE = 256  # images for what takes few: the components of tiles, the output's slope
-_PIECE = 256  # images whose codes are computed at once
+_PIECE = 256  # images whose codes are computed at once, and at least so many tiles' images
+_PROBE = 64  # images that go through the whole model, to measure a few numbers
 
 _CONVOLVE: dict[int, Callable[..., Tensor]] = {1: F.conv1d, 2: F.conv2d, 3: F.conv3d}
 
@@ -149,7 +149,7 @@ def _set_encoder(model: VAE, images: Images) -> list[_Level]:
         convolution = _convolution(stage)
         width = convolution.stride[0]
         grid = tuple(model.plan[len(levels)].inner)
-        count = max(_PROBE, math.ceil(20 * pairs.shape[1] * width ** len(grid) / math.prod(grid)))
+        count = max(_PIECE, math.ceil(20 * pairs.shape[1] * width ** len(grid) / math.prod(grid)))
         codes = _codes(levels, _as_floats(images[:count]))
         rows = _tiles(codes, width, grid).flatten(0, -2)
         mean = rows.mean(0)

@@ -68,7 +68,7 @@ class Archive:
         self.ignored = 0
         self._file = _CappedFile(path)
         try:
-            status = path.stat()
+            self.fingerprint = archive_fingerprint(path)
             self._zip = zipfile.ZipFile(self._file)
             members = self._zip.infolist()
         # zipfile raises anything over a damaged archive, struct.error and UnicodeDecodeError too.
@@ -82,8 +82,6 @@ class Archive:
         for member in members:
             self._sort_in(member, member in overlapping, is_picture, is_hidden)
         self.names = sorted(self._members)
-        stamp = (status.st_size, status.st_mtime_ns, status.st_ctime_ns)
-        self.fingerprint = hashlib.sha256(repr(stamp).encode()).hexdigest()
 
     def _sort_in(
         self,
@@ -151,6 +149,13 @@ class Archive:
         """Closes the archive."""
         self._zip.close()
         self._file.close()
+
+
+def archive_fingerprint(path: Path) -> str:
+    """Returns what changes whenever the archive is written to."""
+    status = path.stat()
+    stamp = (status.st_size, status.st_mtime_ns, status.st_ctime_ns)
+    return hashlib.sha256(repr(stamp).encode()).hexdigest()
 
 
 def _too_large(cap: int) -> str:

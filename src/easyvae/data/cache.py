@@ -35,9 +35,15 @@ _MAP_NORESERVE = 0x4000
 
 
 def cache_folder(cache: str | PathLike[str] | None = None) -> Path:
-    """Returns the folder for decoded pictures: `cache`, `$EASYVAE_CACHE` or `~/.cache/easyvae`."""
+    """Returns the folder for decoded pictures: `cache`, `$EASYVAE_CACHE` or `~/.cache/easyvae`.
+
+    Where there is no home folder, it is one that cannot be written to.
+    """
     chosen = cache or os.environ.get("EASYVAE_CACHE") or Path("~/.cache/easyvae")
-    return Path(chosen).expanduser()
+    try:
+        return Path(chosen).expanduser()
+    except RuntimeError:  # nobody's home
+        return Path(os.devnull, "easyvae")
 
 
 class Cache:

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from easyvae.data.cache import Cache, FileRows, MemoryRows, cache_folder
 from easyvae.data.pictures import ImageError, picture_shape, read_image
 from easyvae.data.pillow import import_pillow, quiet_pillow
-from easyvae.data.sources import Source, open_source
+from easyvae.data.sources import Source, early_fingerprint, open_source
 from easyvae.data.store import Pictures, Report, counted, listed
 
 # A store, or a source, of more bytes than this is worth a file in the cache folder.
@@ -81,17 +81,26 @@ def load_pictures(
     if on_error not in ("skip", "raise"):
         raise ValueError(f'`on_error` (={on_error!r}) must be "skip" or "raise"')
     import_pillow()
-    with closing(open_source(source)) as found:
-        scan = _Scan(found, Path(source), shape, copies == "drop", on_error == "raise", progress)
-        size = len(found.names) * int(np.prod(shape))
-        if max(size, found.size) > CACHED_FROM:
-            store = Cache(cache_folder(cache), Path(source), shape, [copies])
-            pictures = store.load(found.fingerprint) or scan.into_cache(store)
-        else:
-            pictures = scan.into_memory()
+    root = Path(source)
+
+    def store() -> Cache:
+        return Cache(cache_folder(cache), Path(source), shape, [copies])
+
+    # An archive's table of contents takes seconds to read: not where the store is there.
+    early = early_fingerprint(root)
+    pictures = store().load(early) if early is not None else None
+    if pictures is None:
+        with closing(open_source(source)) as found:
+            scan = _Scan(found, root, shape, copies == "drop", on_error == "raise", progress)
+            size = len(found.names) * int(np.prod(shape))
+            if max(size, found.size) > CACHED_FROM:
+                pictures = store().load(found.fingerprint) or scan.into_cache(store())
+            else:
+                pictures = scan.into_memory()
+            root = found.path
     if on_error == "raise" and pictures.report and pictures.report.unreadable:
         name, fault = pictures.report.unreadable[0]  # of a store that an earlier call cached
-        raise ImageError(found.path / name, fault)
+        raise ImageError(root / name, fault)
     pictures.flip = flip
     return pictures
 

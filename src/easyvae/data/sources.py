@@ -5,13 +5,14 @@ import os
 import zipfile
 from collections.abc import Iterator
 from os import PathLike
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Protocol
 
-from easyvae.data.archives import Archive
+from easyvae.data.archives import Archive, archive_fingerprint
 from easyvae.data.pictures import EXTENSIONS, ImageError, read_file
 
 _LITTER = frozenset({"thumbs.db", "desktop.ini", "__macosx"})
+_ENDINGS = tuple(EXTENSIONS)
 
 
 class Source(Protocol):
@@ -76,9 +77,21 @@ def open_source(path: str | PathLike[str]) -> Source:
     raise ImageError(path, "neither a folder, a zip archive nor a JPEG, PNG or WEBP picture")
 
 
+def early_fingerprint(path: str | PathLike[str]) -> str | None:
+    """Returns the fingerprint of an archive, unopened; `None` for all that has to be walked."""
+    path = Path(path)
+    try:
+        if path.suffix.lower() == ".zip" and path.is_file():
+            return archive_fingerprint(path)
+    except (OSError, ValueError):  # opening it will report it
+        pass
+    return None
+
+
 def is_picture(name: str) -> bool:
     """Returns whether a file's extension is a picture's, in any case."""
-    return PurePosixPath(name).suffix.lower() in EXTENSIONS
+    # Asked of every file at every start: several times as fast as `PurePosixPath(name).suffix`.
+    return name.lower().endswith(_ENDINGS)
 
 
 def is_hidden(name: str) -> bool:
