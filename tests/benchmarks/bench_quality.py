@@ -10,10 +10,13 @@ is that of the whole call, with all it does before the first step and its own va
 """
 
 import argparse
+import functools
 import time
+from collections.abc import Callable
+from typing import Any
 
 import torch
-from harness import Figures, load_split, main, measure, middle, spread, write
+from harness import MONAI, Figures, load_split, main, measure, middle, peer_python, spread, write
 from plain import PlainVAE, train_plain
 from torch import Tensor
 
@@ -37,12 +40,10 @@ def judge(model: torch.nn.Module, held_out: Tensor, beta: float) -> Figures:
     return {"mse": error / len(held_out), "loss": nats / len(held_out)}
 
 
-def _plain(arguments: argparse.Namespace, **options: bool) -> Figures:
+def _curve(arguments: argparse.Namespace, build: Callable[..., Any]) -> Figures:
     train, held_out = load_split(arguments.data, arguments.image_size)
     torch.manual_seed(arguments.seed)
-    model = PlainVAE(
-        arguments.channels, arguments.latent, train.shape[-1], train.shape[1], **options
-    )
+    model = build(arguments.channels, arguments.latent, train.shape[-1], train.shape[1])
     curve: list[Figures] = []
 
     def keep_on(epoch: int, seconds: float) -> bool:
@@ -56,12 +57,31 @@ def _plain(arguments: argparse.Namespace, **options: bool) -> Figures:
 
 def plain(arguments: argparse.Namespace) -> Figures:
     """Trains by the plain recipe."""
-    return _plain(arguments)
+    return _curve(arguments, PlainVAE)
 
 
 def original(arguments: argparse.Namespace) -> Figures:
     """Trains by the recipe that the kittens began with: an activation before the sigmoid."""
-    return _plain(arguments, extra_activation=True)
+    return _curve(arguments, functools.partial(PlainVAE, extra_activation=True))
+
+
+def monai(arguments: argparse.Namespace) -> Figures:
+    """Trains MONAI's network of the same channels in the plain recipe's loop."""
+    from monai.networks.nets import VarAutoEncoder
+
+    class Network(VarAutoEncoder):
+        def encode(self, x: Tensor) -> tuple[Tensor, Tensor]:
+            _, mean, log_var, _ = super().forward(x)
+            return mean, log_var
+
+        def decode(self, z: Tensor) -> Tensor:
+            return self.decode_forward(z, use_sigmoid=True)
+
+    def build(channels: list[int], latent: int, size: int, colours: int) -> Network:
+        strides = [2] * len(channels)
+        return Network(2, (colours, size, size), colours, latent, channels, strides)
+
+    return _curve(arguments, build)
 
 
 def ours(arguments: argparse.Namespace) -> Figures:
@@ -88,6 +108,9 @@ def ours(arguments: argparse.Namespace) -> Figures:
     return {"seconds": seconds, **judge(model, held_out, arguments.beta)}
 
 
+SIDES = {"plain": plain, "original": original, "monai": monai, "ours": ours}
+
+
 def report(arguments: argparse.Namespace) -> None:
     """Trains all sides and writes the table."""
     fixed = [arguments.data, "--channels", *arguments.channels, "--latent", arguments.latent]
@@ -96,7 +119,8 @@ def report(arguments: argparse.Namespace) -> None:
     rows, record = [], {}
     runs: dict[int, list[Figures]] = {}
     for recipe in arguments.against:
-        curve = measure(recipe, *fixed, "--epochs", max(arguments.epochs))["curve"]
+        python = {"python": peer_python(MONAI)} if recipe == "monai" else {}
+        curve = measure(recipe, *fixed, "--epochs", max(arguments.epochs), **python)["curve"]
         for target in arguments.epochs:
             goal = curve[target - 1]
             epochs = 1
@@ -137,9 +161,9 @@ if __name__ == "__main__":
     parser.add_argument("--image-size", type=int, default=64)
     parser.add_argument("--beta", type=float, default=0.005)
     parser.add_argument("--epochs", type=int, nargs="+", default=[10])
-    parser.add_argument("--against", nargs="+", default=["plain"], choices=["plain", "original"])
+    parser.add_argument("--against", nargs="+", default=["plain"], choices=[*SIDES][:-1])
     parser.add_argument("--metric", choices=["mse", "loss"], default="mse")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--name", default="quality")
-    main({"plain": plain, "original": original, "ours": ours}, report, parser)
+    main(SIDES, report, parser)

@@ -5,13 +5,18 @@ figures. `compare` runs every side in a process of its own, in turns, and collec
 """
 
 import argparse
+import atexit
+import functools
 import json
 import os
 import platform
+import shutil
 import statistics
 import subprocess
 import sys
+import tempfile
 import time
+import venv
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -24,6 +29,8 @@ from easyvae.data import Pictures, load_pictures, split
 from easyvae.kittens import draw_kittens
 
 FOLDER = Path(__file__).parents[2] / "docs" / "benchmarks"
+SOURCE = Path(__file__).parents[2] / "src"
+MONAI, PYTHAE = "monai==1.6.1", "pythae==0.1.2"
 MARK = "figures: "
 
 Figures = dict[str, Any]
@@ -65,6 +72,23 @@ def take_turns(sides: Sequence[str], rounds: int, *options: object) -> dict[str,
         for side in sides:
             found[side].append(measure(side, *options))
     return found
+
+
+@functools.cache
+def peer_python(*requirements: str) -> str:
+    """Makes an environment with pinned peers on top of this one, and returns its interpreter."""
+    folder = Path(tempfile.mkdtemp(prefix="peers-"))
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    venv.create(folder, with_pip=True)
+    python = folder / "bin" / "python"
+    ours = [path for path in sys.path if path.endswith("site-packages")]
+    inside = next((folder / "lib").glob("python*/site-packages"))
+    (inside / "outer.pth").write_text("\n".join([*ours, str(SOURCE)]) + "\n")
+    constraint = folder / "constraint.txt"
+    constraint.write_text(f"torch=={torch.__version__.partition('+')[0]}\n")
+    install = [python, "-m", "pip", "install", "-q", "-c", constraint, *requirements]
+    subprocess.run(install, check=True)
+    return str(python)
 
 
 def middle(values: Sequence[float]) -> float:

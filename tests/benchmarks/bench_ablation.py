@@ -1,0 +1,122 @@
+"""What each part of the recipe is worth: each is taken away in turn, with three seeds.
+
+    python tests/benchmarks/bench_ablation.py cats.zip --mnist mnist.npz
+
+Every run is one epoch of `fit`, on as many pictures as the table says, and is judged by the
+held-out loss, `reconstruction + beta * KL` in nats per picture: the lower, the better. Only the
+quality is compared, so the runs share one process, and the machine may be busy.
+"""
+
+import argparse
+import statistics
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext
+from typing import Any
+from unittest import mock
+
+import torch
+from bench_quality import judge
+from harness import load_split, write
+from torch import Tensor, nn
+
+from easyvae import VAE, BetaLoss, fit
+
+Change = Callable[[], Any]
+
+SEEDS = 3
+
+
+def _adamw(rate: float) -> Change:
+    """AdamW for all parameters, with the same schedule, from `rate` on."""
+
+    def make(model: nn.Module, lr: float) -> torch.optim.Optimizer:
+        return torch.optim.AdamW(model.parameters(), lr=lr, betas=(0.9, 0.99), weight_decay=0)
+
+    @contextmanager
+    def changed() -> Iterator[None]:
+        with (
+            mock.patch("easyvae.training.default_optimizer", make),
+            mock.patch("easyvae.training.DEFAULT_LR", rate),
+        ):
+            yield
+
+    return changed
+
+
+def _patched(name: str, value: Any) -> Change:
+    return lambda: mock.patch(name, value)
+
+
+VARIANTS: dict[str, tuple[dict[str, Any], dict[str, Any], Change]] = {
+    "the recipe": ({}, {}, nullcontext),
+    "random start": ({"fresh": False}, {}, nullcontext),
+    "AdamW at 0.001": ({}, {}, _adamw(1e-3)),
+    "AdamW at 0.0003": ({}, {}, _adamw(3e-4)),
+    "dense layers at the full rate": ({}, {}, _patched("easyvae.optim._share", lambda p: 1.0)),
+    "constant rate": ({}, {}, _patched("easyvae.trainer.lr_factor", lambda step, steps: 1.0)),
+    "twice the rate": ({}, {"lr": 4e-3}, nullcontext),
+    "half the rate": ({}, {"lr": 1e-3}, nullcontext),
+    "batches of 64": ({}, {"batch_size": 64}, nullcontext),
+    "leaky ReLU": ({"activation": "leaky_relu"}, {}, nullcontext),
+}
+
+
+def run(
+    train: Tensor, held_out: Tensor, channels: list[int], latent: int, beta: float, name: str
+) -> list[float]:
+    """Trains a variant with each seed, and returns the held-out losses."""
+    found = []
+    for seed in range(SEEDS):
+        building, fitting, change = VARIANTS[name]
+        building = dict(building)
+        fresh = building.pop("fresh", True)
+        torch.manual_seed(seed)
+        model = VAE(
+            channels,
+            latent,
+            image_size=train.shape[-1],
+            in_channels=train.shape[1],
+            **building,
+        )
+        model.fresh = fresh
+        options = {"epochs": 1, "validation": None, "progress": False, "seed": seed}
+        with change():
+            fit(model, train, loss=BetaLoss(beta), **{**options, **fitting})
+        found.append(judge(model, held_out, beta)["loss"])
+    return found
+
+
+def main() -> None:
+    """Runs all variants on all sets, and writes the table."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("data", nargs="?", help="a folder or zip of colour pictures")
+    parser.add_argument("--mnist", help="an .npz file with x_train")
+    parser.add_argument("--only", nargs="+", choices=list(VARIANTS), default=list(VARIANTS))
+    parser.add_argument("--pictures", type=int, default=2500)
+    arguments = parser.parse_args()
+    sets: list[tuple[str, Tensor, Tensor, list[int], int]] = []
+    if arguments.data:
+        train, held_out = load_split(arguments.data)
+        train = train[: arguments.pictures]
+        sets.append(("pictures", train, held_out, [32, 64, 128, 256], 500))
+    train, held_out = load_split("kittens:3300")
+    sets.append(("kittens", train, held_out, [16, 32, 64, 128], 64))
+    if arguments.mnist:
+        train, held_out = load_split(arguments.mnist)
+        sets.append(("MNIST", train[:10000], held_out[:1000], [32, 64], 32))
+    cases = [(*items, beta) for items in sets for beta in (0.005, 1.0)]
+    rows, record = [], {}
+    for name in arguments.only:
+        cells = [name]
+        for title, train, held_out, channels, latent, beta in cases:
+            losses = run(train, held_out, channels, latent, beta, name)
+            record[f"{name}; {title}; {beta}"] = losses
+            cells.append(f"{statistics.mean(losses):.1f} ± {statistics.stdev(losses):.1f}")
+        rows.append(cells)
+        print(" | ".join(cells), flush=True)
+    titles = [f"{title} ({len(train)}), beta {beta:g}" for title, train, *_, beta in cases]
+    write("ablation", ["variant", *titles], rows, record)
+
+
+if __name__ == "__main__":
+    main()
