@@ -11,7 +11,7 @@ copyright = "The easyvae developers"
 release = version = __version__
 
 extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.napoleon"]
-exclude_patterns = ["_build"]
+exclude_patterns = ["_build", "benchmarks"]  # tables that a page includes
 default_role = "code"  # docstrings have names in single backticks
 smartquotes_action = "D"  # dashes only: "silu" is to be typed as it stands
 highlight_language = "python"

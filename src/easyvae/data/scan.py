@@ -148,28 +148,28 @@ class _Scan:
     def _run(self, rows: MemoryRows | FileRows, note: str = "") -> tuple[list[str], Report]:
         """Puts every picture into `rows`; return the names of those in it, and the report."""
         names: list[str] = []
-        outcomes: dict[bytes, int | str] = {}  # of a file's hash: its row, or why there is none
+        rows_of: dict[bytes, int] = {}  # of a file's hash, where copies are kept
+        faults_of: dict[bytes, str] = {}
         faults = list(self.found.unreadable)
         copies = 0
         for done, (name, key, pixels) in enumerate(_decoded(self.found, self.shape), start=1):
             if isinstance(pixels, ImageError):
                 if self.strict:
                     raise pixels
-                outcomes[key] = pixels.fault
+                faults_of[key] = pixels.fault
                 faults.append((name, pixels.fault))
             elif pixels is not None:
-                outcomes[key] = len(names)
+                if not self.drop:
+                    rows_of[key] = len(names)
                 names.append(name)
                 rows.append(pixels)
+            elif key in faults_of:
+                faults.append((name, faults_of[key]))
             else:
-                first = outcomes[key]
-                if isinstance(first, str):
-                    faults.append((name, first))
-                else:
-                    copies += 1
-                    if not self.drop:
-                        names.append(name)
-                        rows.append(rows.row(first))
+                copies += 1
+                if not self.drop:
+                    names.append(name)
+                    rows.append(rows.row(rows_of[key]))
             if self.progress is not None:
                 self.progress(done, len(self.found.names))
         if faults and self.strict:
