@@ -573,6 +573,7 @@ class TestStops:
             return error + (error - error.detach()).abs().sqrt()
 
         model = small_model()
+        model.fresh = False
         before = {k: v.clone() for k, v in model.state_dict().items()}
         with pytest.raises(NonFiniteError, match="gradient of step 1 "):
             run(model, loss=BetaLoss(reconstruction=term))
