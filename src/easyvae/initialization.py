@@ -76,8 +76,8 @@ def principal_start(model: VAE, images: Images, loss: BetaLoss | None = None) ->
         was = _mean_loss(model, loss, images[:_PROBE])
         try:
             found = _start(model, images, loss)
-        except torch.linalg.LinAlgError:  # type: ignore[attr-defined]  # values that are not finite: for training to report
-            found = 0
+        except torch.linalg.LinAlgError:  # type: ignore[attr-defined]  # not among torch's stubs
+            found = 0  # values that are not finite: for training to report
         if found and _mean_loss(model, loss, images[:_PROBE]) < was:
             return found
     model.load_state_dict(before)
