@@ -4,13 +4,16 @@
 
 Every run is one epoch of `fit`, on as many pictures as the table says, and is judged by the
 held-out loss, `reconstruction + beta * KL` in nats per picture: the lower, the better. Only the
-quality is compared, so the runs share one process, and the machine may be busy.
+quality is compared, so the machine may be busy: `--jobs` runs go on at once, one thread each.
 """
 
 import argparse
+import math
 import statistics
 from collections.abc import Callable, Iterator
+from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager, nullcontext
+from multiprocessing import get_context
 from typing import Any
 from unittest import mock
 
@@ -43,6 +46,10 @@ def _adamw(rate: float) -> Change:
     return changed
 
 
+def _cosine(step: int, steps: int) -> float:
+    return (1 + math.cos(math.pi * (step + 1) / (steps + 1))) / 2
+
+
 def _patched(name: str, value: Any) -> Change:
     return lambda: mock.patch(name, value)
 
@@ -54,6 +61,7 @@ VARIANTS: dict[str, tuple[dict[str, Any], dict[str, Any], Change]] = {
     "AdamW at 0.0003": ({}, {}, _adamw(3e-4)),
     "dense layers at the full rate": ({}, {}, _patched("easyvae.optim._share", lambda p: 1.0)),
     "constant rate": ({}, {}, _patched("easyvae.trainer.lr_factor", lambda step, steps: 1.0)),
+    "no warm-up": ({}, {}, _patched("easyvae.trainer.lr_factor", _cosine)),
     "twice the rate": ({}, {"lr": 4e-3}, nullcontext),
     "half the rate": ({}, {"lr": 1e-3}, nullcontext),
     "batches of 64": ({}, {"batch_size": 64}, nullcontext),
@@ -93,6 +101,8 @@ def main() -> None:
     parser.add_argument("--mnist", help="an .npz file with x_train")
     parser.add_argument("--only", nargs="+", choices=list(VARIANTS), default=list(VARIANTS))
     parser.add_argument("--pictures", type=int, default=2500)
+    parser.add_argument("--jobs", type=int, default=2)
+    parser.add_argument("--threads", type=int, default=1)
     arguments = parser.parse_args()
     sets: list[tuple[str, Tensor, Tensor, list[int], int]] = []
     if arguments.data:
@@ -106,14 +116,22 @@ def main() -> None:
         sets.append(("MNIST", train[:10000], held_out[:1000], [32, 64], 32))
     cases = [(*items, beta) for items in sets for beta in (0.005, 1.0)]
     rows, record = [], {}
-    for name in arguments.only:
-        cells = [name]
-        for title, train, held_out, channels, latent, beta in cases:
-            losses = run(train, held_out, channels, latent, beta, name)
-            record[f"{name}; {title}; {beta}"] = losses
-            cells.append(f"{statistics.mean(losses):.1f} ± {statistics.stdev(losses):.1f}")
-        rows.append(cells)
-        print(" | ".join(cells), flush=True)
+    with ProcessPoolExecutor(
+        arguments.jobs, get_context("spawn"), torch.set_num_threads, (arguments.threads,)
+    ) as pool:
+        found = {
+            (name, number): pool.submit(run, *case[1:], name)
+            for name in arguments.only
+            for number, case in enumerate(cases)
+        }
+        for name in arguments.only:
+            cells = [name]
+            for number, (title, *_, beta) in enumerate(cases):
+                losses = found[name, number].result()
+                record[f"{name}; {title}; {beta}"] = losses
+                cells.append(f"{statistics.mean(losses):.1f} ± {statistics.stdev(losses):.1f}")
+            rows.append(cells)
+            print(" | ".join(cells), flush=True)
     titles = [f"{title} ({len(train)}), beta {beta:g}" for title, train, *_, beta in cases]
     write("ablation", ["variant", *titles], rows, record)
 

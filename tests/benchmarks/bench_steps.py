@@ -2,10 +2,11 @@
 
     python tests/benchmarks/bench_steps.py [--peers]
 
-Every side trains on the same drawn kittens, in a process of its own, in turns. `fit` and the
-bare loop have the same settings: what the loop lacks is what `fit` costs. Shares of the peak
-count the floating-point operations of a step's forward and backward pass, and nothing else, and
-divide by the rate of a large matrix product measured in the same process.
+Every side trains on the same drawn kittens. `fit` and the bare loop have the same settings, and
+take turns, epoch by epoch, in one process: what the loop lacks is what `fit` costs. The others run
+in processes of their own. Shares of the peak count the floating-point operations of a step's
+forward and backward pass, and nothing else, and divide by the rate of a large matrix product
+measured in the same process.
 """
 
 import argparse
@@ -45,46 +46,55 @@ def _images(arguments: argparse.Namespace) -> Tensor:
 
 
 def ours(arguments: argparse.Namespace) -> Figures:
-    """Times the steps of a whole `fit`: its start and its epoch's end are not among them."""
+    """Times `fit`, and after each of its epochs the shortest loop with the same settings.
+
+    So the two take turns every few seconds, and what else the machine does meets both. The start
+    of `fit` and what it does at an epoch's end are not among its steps.
+    """
     from easyvae import VAE, BetaLoss, fit
-
-    images = _images(arguments)
-    shape, channels, latent = MODELS[arguments.model]
-    model = VAE(channels, latent, image_size=shape[-1], in_channels=shape[0])
-    history = fit(
-        model,
-        images,
-        loss=BetaLoss(BETA),
-        epochs=2,
-        batch_size=arguments.batch_size,
-        validation=None,
-        progress=False,
-    )
-    return {"rate": history["images_per_second"][-1]}
-
-
-def bare(arguments: argparse.Namespace) -> Figures:
-    """Times the shortest loop with `fit`'s settings."""
-    from easyvae import VAE, BetaLoss
     from easyvae.optim import default_optimizer
 
     images = _images(arguments)
     shape, channels, latent = MODELS[arguments.model]
-    model = VAE(channels, latent, image_size=shape[-1], in_channels=shape[0])
-    optimizer, loss = default_optimizer(model), BetaLoss(BETA)
+    model, twin = (
+        VAE(channels, latent, image_size=shape[-1], in_channels=shape[0]) for _ in range(2)
+    )
+    optimizer, loss = default_optimizer(twin), BetaLoss(BETA)
+    bare: list[float] = []
 
     def step(x: Tensor) -> None:
         optimizer.zero_grad()
-        loss(model(x), x).backward()
+        loss(twin(x), x).backward()
         optimizer.step()
 
+    def run_bare(state: object) -> None:
+        began = time.perf_counter()
+        for indices in torch.randperm(len(images)).split(arguments.batch_size):
+            step(images[indices])
+        bare.append(len(images) / (time.perf_counter() - began))
+
+    history = fit(
+        model,
+        images,
+        loss=loss,
+        epochs=arguments.turns + 1,  # the first one warms up
+        batch_size=arguments.batch_size,
+        validation=None,
+        callbacks=[run_bare],
+        progress=False,
+    )
     count = FlopCounterMode(display=False)
     with count:
         x = images[: arguments.batch_size]
-        loss(model(x), x).backward()
-    rate = _rate(images, arguments.batch_size, step)
+        loss(twin(x), x).backward()
+    rates = history["images_per_second"]
     operations = count.get_total_flops() / arguments.batch_size
-    return {"rate": rate, "share": operations * rate / matmul_peak(), "operations": operations}
+    return {
+        "rates": rates[1:],
+        "bare": bare[1:],
+        "share": operations * middle(rates[1:]) / matmul_peak(),
+        "operations": operations,
+    }
 
 
 def _plain_rate(model: nn.Module, arguments: argparse.Namespace) -> Figures:
@@ -151,7 +161,8 @@ def report(arguments: argparse.Namespace) -> None:
     for name in MODELS:
         for batch_size in (32, 64):
             fixed = ["--model", name, "--batch-size", batch_size, "--images", arguments.images]
-            sides = {"ours": None, "bare": None, "plain": None}
+            fixed += ["--turns", arguments.turns]
+            sides = {"ours": None, "plain": None}
             if arguments.peers and batch_size == 64 and name == "3x64x64":
                 python = peer_python(MONAI, PYTHAE)
                 sides |= {"monai": python, "pythae": python}
@@ -162,20 +173,21 @@ def report(arguments: argparse.Namespace) -> None:
                         options = {"python": python} if python else {}
                         found[side].append(measure(side, *fixed, **options))
             record[f"{name}, {batch_size}"] = found
-            bare_rate = middle([figures["rate"] for figures in found["bare"]])
-            for side, figures in found.items():
-                rates = [figure["rate"] for figure in figures]
-                shares = [figure["share"] for figure in figures if "share" in figure]
+            mine = found["ours"]
+            pairs = [pair for run in mine for pair in zip(run["rates"], run["bare"], strict=True)]
+            rates = {
+                "`fit`": [rate for rate, _ in pairs],
+                "bare loop": [bare for _, bare in pairs],
+                **{side: [run["rate"] for run in found[side]] for side in sides if side != "ours"},
+            }
+            against = middle([rate / bare for rate, bare in pairs])
+            for side, values in rates.items():
+                bare_rate = middle(rates["bare loop"])
+                ratio = against if side == "`fit`" else middle(values) / bare_rate
+                share = spread([run["share"] for run in mine], 2) if side == "`fit`" else ""
+                time_per_step = f"{1000 * batch_size / middle(values):.0f}"
                 rows.append(
-                    [
-                        name,
-                        batch_size,
-                        {"ours": "`fit`", "bare": "bare loop"}.get(side, side),
-                        spread(rates),
-                        f"{1000 * batch_size / middle(rates):.0f}",
-                        f"{middle(rates) / bare_rate:.2f}",
-                        spread(shares, 2) if shares else "",
-                    ]
+                    [name, batch_size, side, spread(values), time_per_step, f"{ratio:.3f}", share]
                 )
     headings = ["model", "batch", "side", "images/s", "ms/step", "against bare", "share of peak"]
     write("steps", headings, rows, record)
@@ -185,8 +197,9 @@ if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--model", choices=list(MODELS), default="3x64x64")
     parser.add_argument("--batch-size", type=int, default=32)
-    parser.add_argument("--images", type=int, default=2048)
-    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--images", type=int, default=1024)
+    parser.add_argument("--turns", type=int, default=8)
+    parser.add_argument("--rounds", type=int, default=2)
     parser.add_argument("--peers", action="store_true", help="also MONAI and pythae, installed")
-    sides = {"ours": ours, "bare": bare, "plain": plain, "monai": monai, "pythae": pythae}
+    sides = {"ours": ours, "plain": plain, "monai": monai, "pythae": pythae}
     main(sides, report, parser)
