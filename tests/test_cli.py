@@ -129,6 +129,35 @@ def test_sample_writes_a_grid_that_the_seed_decides(trained: Path, tmp_path: Pat
     assert files[0] == files[1] != files[2]
 
 
+def test_sample_may_draw_from_the_latents_of_pictures(trained: Path, tmp_path: Path) -> None:
+    """With --images it decodes samples of a mixture fitted to them, and the seed decides all."""
+    files = []
+    for i, more in enumerate(("1", "1", "2", "1 --components 3", "1 --temperature 0")):
+        path = tmp_path / f"{i}.png"
+        options = f"--model {trained} -n 9 --images kittens:64 --device cpu --seed {more}"
+        assert main(["sample", *options.split(), "--out", str(path)]) == 0
+        files.append(path.read_bytes())
+    assert opened(tmp_path / "0.png").size == (52, 52)
+    assert files[0] == files[1]
+    assert len(set(files)) == 4
+
+
+def test_samples_from_latents_are_where_the_latents_are(folder: Path, tmp_path: Path) -> None:
+    """Latents far outside the prior are found: each of these is 30, and so is each sample."""
+    model = VAE(channels=[4], latent=3, image_size=16)
+    with torch.no_grad():
+        model.encoder.mean.weight.zero_()
+        model.encoder.mean.bias.fill_(30)
+        model.encoder.log_var.bias.fill_(-30)
+        expected = (model.decode(torch.full((1, 3), 30.0))[0] * 255).permute(1, 2, 0)
+    model.save(tmp_path / "far.safetensors")
+    out = tmp_path / "sample.png"
+    options = f"--model {tmp_path / 'far.safetensors'} --images {folder} -n 1 --device cpu"
+    assert main(["sample", *options.split(), "--out", str(out)]) == 0
+    got = torch.tensor(list(opened(out).tobytes())).reshape(16, 16, 3)
+    torch.testing.assert_close(got.float(), expected, rtol=0, atol=1)
+
+
 def test_info_tells_about_pictures(
     folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -193,6 +222,11 @@ def test_demo_leaves_pictures_and_a_model(tmp_path: Path, monkeypatch: pytest.Mo
         ("mix PICTURE PICTURE --model RUN --steps 0", "steps"),
         ("mix PICTURE PICTURE --model RUN --out OUT.mp4", "mp4"),
         ("sample --model RUN -n 0", "`n`"),
+        ("sample --model RUN --components 3", "--components needs --images PATH"),
+        ("sample --model RUN --images kittens:9 --components 0", "`components`"),
+        ("sample --model RUN --images kittens:9", "`components` (=10)"),
+        ("sample --model RUN --images kittens:12 -n 0", "`n`"),
+        ("sample --model RUN --images MISSING", "MISSING"),
         ("info RUN --sheet x.png", "--sheet"),
         ("compose", "compose"),
         ("", "COMMAND"),

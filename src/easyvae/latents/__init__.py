@@ -1,22 +1,15 @@
 """Tools for latent vectors, for any model that has `encode` and `decode`."""
 
+from easyvae.latents.directions import attribute_direction, principal_directions
+from easyvae.latents.mixture import GaussianMixture
+from easyvae.latents.models import Autoencoder, embed, eval_mode, is_single
 from easyvae.latents.paths import blend, lerp, slerp
-from easyvae.latents.pictures import (
-    Autoencoder,
-    attribute_direction,
-    edit,
-    embed,
-    eval_mode,
-    interpolate,
-    is_single,
-    mix,
-    principal_directions,
-    traverse,
-)
+from easyvae.latents.pictures import edit, interpolate, mix, traverse
 from easyvae.latents.posterior import Posterior, reparameterize
 
 __all__ = [
     "Autoencoder",
+    "GaussianMixture",
     "Posterior",
     "attribute_direction",
     "blend",

@@ -6,6 +6,8 @@ from typing import Literal
 import torch
 from torch import Tensor
 
+from easyvae.latents.checks import as_numbers, check_float, wide_dtype
+
 
 def lerp(a: Tensor, b: Tensor, t: float | Tensor | Sequence[float]) -> Tensor:
     """Interpolates along the straight line from `a` to `b`: `(1 - t) a + t b`.
@@ -121,10 +123,10 @@ def blend(
     """
     if method not in ("slerp", "lerp"):
         raise ValueError(f"`method` (={method!r}) must be 'slerp' or 'lerp'")
-    _check_float("points", points)
+    check_float("points", points)
     if points.ndim < 2:
         raise ValueError(f"`points` {tuple(points.shape)} must have the shape (K, *, D)")
-    wide = _wide(points)
+    wide = wide_dtype(points)
     w = as_numbers("weights", weights, wide, points.device)
     if w.ndim not in (1, 2) or w.shape[-1] != len(points):
         raise ValueError(
@@ -163,12 +165,12 @@ class _Segment:
 
     def __init__(self, a: Tensor, b: Tensor, t: float | Tensor | Sequence[float]) -> None:
         for name, x in (("a", a), ("b", b)):
-            _check_float(name, x)
+            check_float(name, x)
         if a.shape != b.shape or a.ndim == 0:
             raise ValueError(
                 f"`a` {tuple(a.shape)} and `b` {tuple(b.shape)} must have one shape, (*, D)"
             )
-        wide = _wide(a)
+        wide = wide_dtype(a)
         position = as_numbers("t", t, wide, a.device).detach()
         if position.ndim > 1 or not bool(position.isfinite().all()):
             raise ValueError(f"`t` (={t!r}) must be one finite number or a sequence of them")
@@ -186,26 +188,6 @@ class _Segment:
         a, b = self.ends
         result = torch.where(self.t == 0, a.to(self.dtype), result)
         return torch.where(self.t == 1, b.to(self.dtype), result)
-
-
-def as_numbers(
-    name: str, value: float | Tensor | Sequence[float], dtype: torch.dtype, device: torch.device
-) -> Tensor:
-    """Returns `value` as a tensor, with all the digits that a Python float has.
-
-    Raises:
-        TypeError: If `value` is neither a number nor a tensor or sequence of them.
-    """
-    try:
-        return torch.as_tensor(value, dtype=dtype, device=device)
-    except (TypeError, ValueError, RuntimeError):
-        raise TypeError(f"`{name}` (={value!r}) must be a number or a sequence of them") from None
-
-
-def _check_float(name: str, x: Tensor) -> None:
-    if not isinstance(x, Tensor) or not x.is_floating_point():
-        kind = x.dtype if isinstance(x, Tensor) else type(x).__name__
-        raise TypeError(f"`{name}` must be a float tensor, not {kind}")
 
 
 def _largest(x: Tensor) -> Tensor:
@@ -233,8 +215,3 @@ def _across(d: Tensor) -> Tensor:
         return torch.zeros_like(d)  # on a line there is nothing across
     axis = torch.zeros_like(d).scatter_(-1, d.abs().argmin(-1, keepdim=True), 1.0)
     return axis - (axis * d).sum(-1, keepdim=True) * d
-
-
-def _wide(x: Tensor) -> torch.dtype:
-    # Apple's GPUs have no float64; there float32 has to do.
-    return torch.float32 if x.device.type == "mps" else torch.float64

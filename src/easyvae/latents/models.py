@@ -1,0 +1,96 @@
+"""What the latent tools need of a model, and how they use it: in eval mode, in bounded memory."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any, Protocol
+
+import torch
+from torch import Tensor, nn
+
+from easyvae.latents.checks import as_count, check_tensor
+
+
+class Autoencoder(Protocol):
+    """What these tools need of a model.
+
+    `encode` may return a tensor, a tuple whose first item is the mean, or anything with a tensor
+    `.mean`, such as a `Posterior` or a `torch.distributions.Normal`.
+    """
+
+    def encode(self, x: Tensor, /) -> Any:
+        """Maps images (N, C, *spatial) to latents or to distributions over them."""
+
+    def decode(self, z: Tensor, /) -> Tensor:
+        """Maps latents (N, D) to images (N, C, *spatial)."""
+
+
+def embed(model: Autoencoder, pictures: Tensor, *, batch_size: int = 256) -> Tensor:
+    """Returns the posterior means of any number of pictures, in bounded memory.
+
+    Args:
+        model: Any model with `encode`.
+        pictures: (n, C, *spatial), float in the data's range or uint8, n at least 1.
+        batch_size: How many go through the encoder at a time.
+
+    Returns:
+        (n, D), without gradient, computed in eval mode.
+
+    Raises:
+        ValueError: If there are no pictures or `batch_size` is below 1.
+
+    Example:
+        >>> from easyvae import VAE
+        >>> model = VAE(channels=[8, 16], latent=4, image_size=16)
+        >>> embed(model, torch.rand(10, 3, 16, 16)).shape
+        torch.Size([10, 4])
+    """
+    batch_size = as_count("batch_size", batch_size)
+    check_tensor("pictures", pictures)
+    if len(pictures) == 0:
+        raise ValueError("`pictures` must hold at least one picture")
+    with eval_mode(model), torch.no_grad():
+        return torch.cat([posterior_mean(model.encode(x)) for x in pictures.split(batch_size)])
+
+
+@contextmanager
+def eval_mode(model: object) -> Iterator[None]:
+    """Puts a model in eval mode and leaves every module's training flag as it was found."""
+    modules = list(model.modules()) if isinstance(model, nn.Module) else []
+    flags = [module.training for module in modules]
+    for module in modules:
+        module.training = False
+    try:
+        yield
+    finally:
+        for module, flag in zip(modules, flags, strict=True):
+            module.training = flag
+
+
+def is_single(model: object, x: Tensor) -> bool:
+    """Tells whether `x` is one picture rather than a batch of them."""
+    shape = getattr(model, "input_shape", None)
+    return getattr(x, "ndim", None) == (3 if shape is None else len(shape))
+
+
+def decode_all(model: Autoencoder, z: Tensor, batch_ndim: int, *, batch_size: int = 256) -> Tensor:
+    """Decodes a batch of latents, or one latent, in bounded memory."""
+    single = z.ndim < batch_ndim
+    with eval_mode(model), torch.no_grad():
+        parts = [model.decode(part) for part in (z[None] if single else z).split(batch_size)]
+    images = torch.cat(parts)
+    return images[0] if single else images
+
+
+def posterior_mean(posterior: Any) -> Tensor:
+    """Finds the mean in whatever a model's `encode` returns."""
+    if isinstance(posterior, Tensor):
+        return posterior
+    mean = getattr(posterior, "mean", None)
+    if mean is None and isinstance(posterior, tuple):
+        mean = posterior[0]
+    if not isinstance(mean, Tensor):
+        raise TypeError(
+            f"`model.encode` returned {type(posterior).__name__}; it must return a tensor, a "
+            "tuple that starts with the mean, or an object with a tensor `.mean`"
+        )
+    return mean
