@@ -8,9 +8,12 @@ import torch
 from easyvae import History
 from easyvae.plots import (
     pair_rows,
+    plot_grid,
     plot_history,
     plot_images,
     plot_interpolation,
+    plot_latents,
+    plot_rate_distortion,
     plot_reconstructions,
     save_animation,
     save_images,
@@ -122,3 +125,51 @@ def test_bad_input_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match=r"must end in \.gif"):
         save_animation(torch.rand(2, 3, 8, 8), tmp_path / "x.mp4")
     assert not list(tmp_path.iterdir())
+
+
+def test_a_grid_has_its_labels() -> None:
+    """Rows are named at the left and columns above, and each image is in its place."""
+    images = torch.zeros(2, 3, 1, 40, 40)
+    images[1, 2] = 1
+    figure = plot_grid(images, row_labels=["a", "b"], column_labels=["x", "y", "z"])
+    axes = figure.axes[0]
+    assert [text.get_text() for text in axes.get_yticklabels()] == ["a", "b"]
+    assert [text.get_text() for text in axes.get_xticklabels()] == ["x", "y", "z"]
+    shown = axes.images[0].get_array()
+    assert shown[10, 10].tolist() == [0, 0, 0]
+    assert shown[-10, -10].tolist() == [255, 255, 255]
+
+
+@pytest.mark.parametrize(
+    ("images", "labels"),
+    [
+        (torch.zeros(2, 1, 8, 8), {}),
+        (torch.zeros(2, 3, 1, 8, 8), {"row_labels": ["a"]}),
+        (torch.zeros(2, 3, 1, 8, 8), {"column_labels": ["a", "b"]}),
+    ],
+)
+def test_a_grid_must_fit_its_labels(images: torch.Tensor, labels: dict[str, list[str]]) -> None:
+    """What is no grid, or has too few labels, is an error that says so."""
+    with pytest.raises(ValueError, match=r"labels|images"):
+        plot_grid(images, **labels)
+
+
+def test_rate_and_distortion_are_where_they_belong() -> None:
+    """Each model is a point at its KL divergence and error, with its name beside it."""
+    axes = plot_rate_distortion({"a": (30.0, 0.02), "b": (90.0, 0.01)}).axes[0]
+    points = [(line.get_xdata()[0], line.get_ydata()[0]) for line in axes.lines]
+    assert points == [(30.0, 0.02), (90.0, 0.01)]
+    assert [text.get_text() for text in axes.texts] == ["a", "b"]
+
+
+def test_latents_are_drawn_from_the_fullest_on() -> None:
+    """A latent that holds nothing is drawn at the bottom of a logarithmic axis."""
+    axes = plot_latents({"a": torch.tensor([0.0, 2.0, 0.5])}).axes[0]
+    assert axes.lines[0].get_ydata() == pytest.approx([2.0, 0.5, 1e-4])
+
+
+def test_figures_of_nothing_are_errors() -> None:
+    """There must be a model to draw."""
+    for plot in (plot_rate_distortion, plot_latents):
+        with pytest.raises(ValueError, match="at least one model"):
+            plot({})

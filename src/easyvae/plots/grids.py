@@ -1,0 +1,156 @@
+"""Figures of images: grids, strips, and rows under labels."""
+
+import math
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from torch import Tensor
+
+from easyvae.plots.figures import new_figure
+from easyvae.plots.sheets import pair_rows, sheet, to_bytes
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+
+def plot_images(images: Tensor, *, columns: int | None = None, title: str = "") -> "Figure":
+    """Draws a grid of images.
+
+    Args:
+        images: (n, C, H, W) with 1 or 3 channels, uint8 or floats in [0, 1].
+        columns: Images per row; by default the grid is about square.
+        title: Written above.
+
+    Returns:
+        The figure.
+
+    Raises:
+        ValueError: If these are not images.
+        ImportError: If matplotlib is not installed.
+
+    Example:
+        >>> figure = plot_images(torch.rand(10, 3, 16, 16))
+    """
+    count = len(images)
+    columns = columns or max(1, math.ceil(math.sqrt(count)))
+    return _plot_sheet(images, columns, title=title)
+
+
+def plot_reconstructions(images: Tensor, reconstructions: Tensor) -> "Figure":
+    """Draws originals in the upper row and reconstructions below them.
+
+    Args:
+        images: (n, C, H, W), uint8 or floats in [0, 1].
+        reconstructions: The same shape.
+
+    Returns:
+        The figure.
+
+    Raises:
+        ValueError: If the shapes differ.
+        ImportError: If matplotlib is not installed.
+
+    Example:
+        >>> figure = plot_reconstructions(torch.rand(8, 3, 16, 16), torch.rand(8, 3, 16, 16))
+    """
+    return _plot_sheet(
+        pair_rows(images, reconstructions), len(images), labels=["originals", "reconstructions"]
+    )
+
+
+def plot_interpolation(frames: Tensor) -> "Figure":
+    """Draws the frames of an interpolation as a strip, or one strip below another.
+
+    Args:
+        frames: (S, C, H, W), or (S, N, C, H, W) for N strips, as `interpolate` returns them.
+
+    Returns:
+        The figure.
+
+    Raises:
+        ValueError: If these are not frames.
+        ImportError: If matplotlib is not installed.
+
+    Example:
+        >>> figure = plot_interpolation(torch.rand(10, 3, 16, 16))
+    """
+    strips = frames[:, None] if frames.ndim == 4 else frames
+    if strips.ndim != 5:
+        raise ValueError(f"`frames` {tuple(frames.shape)} must be (S, C, H, W) or (S, N, C, H, W)")
+    return _plot_sheet(strips.transpose(0, 1).flatten(0, 1), len(strips))
+
+
+def plot_grid(
+    images: Tensor,
+    *,
+    row_labels: Sequence[str] = (),
+    column_labels: Sequence[str] = (),
+    title: str = "",
+) -> "Figure":
+    """Draws rows of images under and beside their labels: the figure of a comparison.
+
+    Args:
+        images: (rows, columns, C, H, W), uint8 or floats in [0, 1].
+        row_labels: One per row, or none.
+        column_labels: One per column, or none.
+        title: Written above.
+
+    Returns:
+        The figure.
+
+    Raises:
+        ValueError: If these are not rows of images, or there are too few or many labels.
+        ImportError: If matplotlib is not installed.
+
+    Example:
+        >>> figure = plot_grid(torch.rand(2, 3, 1, 16, 16), column_labels=["a", "b", "c"])
+    """
+    if images.ndim != 5:
+        raise ValueError(f"`images` {tuple(images.shape)} must be (rows, columns, C, H, W)")
+    for name, labels, count in (
+        ("row_labels", row_labels, images.shape[0]),
+        ("column_labels", column_labels, images.shape[1]),
+    ):
+        if labels and len(labels) != count:
+            raise ValueError(f"`{name}` has {len(labels)} labels; there must be {count}, or none")
+    return _plot_sheet(
+        images.flatten(0, 1),
+        images.shape[1],
+        title=title,
+        labels=row_labels,
+        column_labels=column_labels,
+    )
+
+
+def _plot_sheet(
+    images: Tensor,
+    columns: int,
+    *,
+    title: str = "",
+    labels: Sequence[str] = (),
+    column_labels: Sequence[str] = (),
+) -> "Figure":
+    pixels = to_bytes(images)
+    columns = min(columns, len(pixels))
+    rows = math.ceil(len(pixels) / columns)
+    height, width = pixels.shape[2:]
+    paper = sheet(pixels, columns, gap=max(1, height // 32)).permute(1, 2, 0).numpy()
+    inches = max(0.5, min(1.2, 12 / columns))
+    above = 0.3 * bool(title) + 0.3 * bool(column_labels)
+    figure = new_figure(inches * columns, inches * rows * height / width + above)
+    axes: Axes = figure.add_subplot()
+    axes.imshow(paper, interpolation="nearest" if height >= 32 else "none")
+    axes.set_xticks([])
+    axes.set_yticks([])
+    if labels:
+        axes.set_yticks([(i + 0.5) * paper.shape[0] / rows for i in range(rows)], labels)
+    if column_labels:
+        places = [(i + 0.5) * paper.shape[1] / columns for i in range(columns)]
+        axes.set_xticks(places, column_labels, fontsize=9)
+        axes.xaxis.tick_top()
+    axes.tick_params(length=0)
+    axes.spines[:].set_visible(False)
+    if title:
+        axes.set_title(title, loc="left", fontsize=11)
+    return figure
