@@ -13,6 +13,10 @@ SCRIPTS = sorted(EXAMPLES.glob("*.py"))
 
 # For each script: its constants, made small, and the files that it must leave.
 SMALL = {
+    "compare_betas.py": (
+        {"KITTENS": 60, "EPOCHS": 1, "CHANNELS": [4, 8, 8], "LATENT": 4, "BETAS": [1, 0.1]},
+        ["betas/report.html", "betas/results.json", "betas/models/beta-0.1.safetensors"],
+    ),
     "mix_two_pictures.py": (
         {"KITTENS": 40, "EPOCHS": 1, "STEPS": 4},
         ["kittens.safetensors", "mix/slerp-and-lerp.png", "mix/mix.gif"],

@@ -9,11 +9,19 @@ import sys
 from collections.abc import Sequence
 from typing import NoReturn
 
-from easyvae.cli import demo, info, mix, sample, train
+from easyvae.cli import compare, demo, evaluate, info, mix, sample, train
 from easyvae.training import NonFiniteError
 from easyvae.version import __version__
 
-COMMANDS = {"demo": demo, "train": train, "mix": mix, "sample": sample, "info": info}
+COMMANDS = {
+    "demo": demo,
+    "train": train,
+    "mix": mix,
+    "sample": sample,
+    "compare": compare,
+    "evaluate": evaluate,
+    "info": info,
+}
 
 
 BAD_INPUT = (ValueError, TypeError, FileNotFoundError, IsADirectoryError, NotADirectoryError)

@@ -10,7 +10,7 @@ Everything becomes one store, `Pictures`, or is streamed from a user's own `Data
 """
 
 from easyvae.data.arrays import check_range
-from easyvae.data.batches import Batch, Batches, split
+from easyvae.data.batches import Batch, Batches, Sample, split
 from easyvae.data.inspection import Inspection, inspect_pictures
 from easyvae.data.loaders import LoaderBatches, split_loader
 from easyvae.data.pictures import ImageError, read_image
@@ -27,6 +27,7 @@ __all__ = [
     "LoaderBatches",
     "Pictures",
     "Report",
+    "Sample",
     "as_pictures",
     "check_range",
     "inspect_pictures",

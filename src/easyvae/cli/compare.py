@@ -1,0 +1,126 @@
+"""Train models side by side, and write a report on them; the same command again goes on."""
+
+import argparse
+import json
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from easyvae.cli.common import add_device, open_pictures
+from easyvae.comparison import compare
+from easyvae.losses import RECONSTRUCTION_TERMS, BetaLoss
+from easyvae.model import VAE
+from easyvae.optim import DEFAULT_BATCH_SIZE
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Adds the arguments of `easyvae compare`."""
+    parser.add_argument("path", metavar="PATH", help="folder or zip of pictures, or kittens[:N]")
+    parser.add_argument(
+        "--betas", type=float, nargs="+", default=[], metavar="BETA", help="a model for each"
+    )
+    parser.add_argument(
+        "--models",
+        metavar="FILE",
+        help="JSON of further models by name: "
+        '{"small": {"model": {"channels": [16, 32]}, "loss": {"beta": 1}}}; '
+        'or {"mine": {"file": "runs/cats"}} for a trained one',
+    )
+    parser.add_argument("--channels", type=int, nargs="+", default=[32, 64, 128, 256], metavar="C")
+    parser.add_argument("--latent", type=int, default=128, metavar="D", help="latent size")
+    parser.add_argument(
+        "--image-size", type=int, nargs="+", default=[64], metavar="N", help="side, or two sides"
+    )
+    parser.add_argument("--grey", action="store_true", help="one channel instead of three")
+    parser.add_argument("--reconstruction", choices=list(RECONSTRUCTION_TERMS), default="bce")
+    parser.add_argument("--epochs", type=int, default=20, help="in all, not more")
+    parser.add_argument("--batch-size", type=int, help=f"{DEFAULT_BATCH_SIZE} if not given")
+    parser.add_argument("--validation", type=float, default=0.1, help="share to hold out")
+    parser.add_argument("--keep-copies", action="store_true", help="train on identical files too")
+    parser.add_argument(
+        "--samples",
+        type=int,
+        default=0,
+        metavar="K",
+        help="importance samples per picture for the log-likelihood",
+    )
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--out", default="comparison", help="folder of the report and the runs")
+    add_device(parser)
+    parser.add_argument("--quiet", action="store_true", help="no progress")
+    parser.add_argument("--json", action="store_true", help="print all figures as JSON")
+
+
+def run(args: argparse.Namespace) -> None:
+    """Trains, measures, and writes the report."""
+    size = args.image_size[0] if len(args.image_size) == 1 else args.image_size
+    defaults = {
+        "channels": args.channels,
+        "latent": args.latent,
+        "image_size": size,
+        "in_channels": 1 if args.grey else 3,
+    }
+    models = read_models(Path(args.models), defaults, args.seed) if args.models else {}
+    probe = VAE(**defaults) if not models else next(iter(models.values()))[0]
+    found = compare(
+        open_pictures(
+            args.path, probe.input_shape, keep_copies=args.keep_copies, quiet=args.quiet
+        ),
+        models,
+        betas=args.betas,
+        epochs=args.epochs,
+        batch_size=args.batch_size,
+        validation=args.validation,
+        seed=args.seed,
+        device=args.device,
+        out=args.out,
+        importance_samples=args.samples,
+        progress=not args.quiet,
+        reconstruction=args.reconstruction,
+        **defaults,
+    )
+    report = found.save()
+    print(json.dumps(found.record()) if args.json else f"{found}\n{report}")
+
+
+def read_models(
+    path: Path, defaults: dict[str, Any], seed: int
+) -> dict[str, tuple[VAE, BetaLoss]]:
+    """Reads the models of a JSON file.
+
+    Args:
+        path: The file: for each name `{"model": arguments of VAE, "loss": arguments of BetaLoss}`
+            or `{"file": a trained model}`.
+        defaults: Arguments of `VAE` where the file has none.
+        seed: Of the weights.
+
+    Raises:
+        ValueError: If it is no such file.
+        OSError: If it cannot be read.
+    """
+    try:
+        entries = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise ValueError(f"--models (={str(path)!r}) is not JSON: {error}") from None
+    if not isinstance(entries, dict) or not all(isinstance(e, dict) for e in entries.values()):
+        raise ValueError(f"--models (={str(path)!r}) must map names to models")
+    found = {}
+    for name, entry in entries.items():
+        unknown = entry.keys() - {"model", "loss", "file"}
+        if unknown or ("file" in entry and "model" in entry):
+            raise ValueError(
+                f"--models (={str(path)!r}): {name!r} must have `model` and `loss`, or `file` and "
+                f"`loss`, not {', '.join(sorted(entry))}"
+            )
+        try:
+            loss = BetaLoss(**entry.get("loss", {}))
+            if "file" in entry:
+                model = VAE.load(entry["file"])
+            else:
+                torch.manual_seed(seed)
+                model = VAE(**{**defaults, **entry.get("model", {})})
+        except (TypeError, ValueError) as error:
+            raise ValueError(f"--models (={str(path)!r}): {name!r}: {error}") from None
+        found[name] = (model, loss)
+    return found

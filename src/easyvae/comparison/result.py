@@ -1,0 +1,248 @@
+"""What a comparison found: its models, figures, pictures and report."""
+
+import io
+import json
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from os import PathLike
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+import torch
+from torch import Tensor
+
+from easyvae.comparison.names import file_name
+from easyvae.comparison.report import render_report
+from easyvae.comparison.tables import describe_table
+from easyvae.evaluation import Evaluation, Figures
+from easyvae.files import write_file
+from easyvae.history import History
+from easyvae.latents import eval_mode, interpolate
+from easyvae.losses import BetaLoss
+from easyvae.model import VAE
+from easyvae.plots import plot_grid, plot_latents, plot_rate_distortion
+from easyvae.version import __version__
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+
+@dataclass(frozen=True)
+class Result:
+    """A model of a comparison, and what is known of it.
+
+    Attributes:
+        model: The model, trained.
+        loss: What it was trained with.
+        history: Of its training; `None` if it came trained.
+        evaluation: What it measures on the held-out pictures.
+    """
+
+    model: VAE
+    loss: BetaLoss
+    history: History | None
+    evaluation: Evaluation
+
+
+class Comparison:
+    """Models that were trained and measured alike; what `compare` returns.
+
+    Attributes:
+        results: A `Result` for each model, by its name.
+        pictures: Some of the held-out pictures, (n, C, *spatial).
+        facts: What the models have in common: data, split, epochs, seed.
+        out: The folder of the comparison, if it has one.
+    """
+
+    def __init__(
+        self,
+        results: Mapping[str, Result],
+        pictures: Tensor,
+        facts: Mapping[str, Any],
+        out: Path | None = None,
+    ) -> None:
+        """Keeps the results."""
+        self.results = dict(results)
+        self.pictures = pictures
+        self.facts = dict(facts)
+        self.out = out
+
+    def __getitem__(self, name: str) -> Result:
+        """Returns a model's result.
+
+        Raises:
+            KeyError: If there is no such model.
+        """
+        if name not in self.results:
+            raise KeyError(f"no model {name!r}; there are {', '.join(map(repr, self.results))}")
+        return self.results[name]
+
+    @property
+    def table(self) -> dict[str, Figures]:
+        """The figures of each model, by its name."""
+        return {name: result.evaluation.figures for name, result in self.results.items()}
+
+    def __repr__(self) -> str:
+        """Shows the most telling figures as a table."""
+        return describe_table(self.table)
+
+    def figure_reconstructions(self, count: int = 8) -> "Figure":
+        """Draws held-out pictures, one per row: the original, then each model's reconstruction.
+
+        Raises:
+            ValueError: If the data are not pictures.
+            ImportError: If matplotlib is not installed.
+        """
+        x = self.pictures[:count]
+        columns = [_as_floats(x)]
+        columns += [result.model.reconstruct(x).cpu() for result in self.results.values()]
+        return plot_grid(torch.stack(columns, 1), column_labels=["original", *self.results])
+
+    def figure_interpolations(
+        self,
+        a: int = 0,
+        b: int = 1,
+        *,
+        steps: int = 8,
+        method: Literal["slerp", "lerp"] = "slerp",
+    ) -> "Figure":
+        """Draws each model's way from one held-out picture to another, one model per row.
+
+        The first and the last column are the two originals; the frames between them begin and end
+        with the model's reconstructions.
+
+        Args:
+            a: Which of `pictures` to start from.
+            b: Which of them to end with.
+            steps: Frames between the originals.
+            method: "slerp" or "lerp".
+
+        Raises:
+            ValueError: If the data are not pictures.
+            ImportError: If matplotlib is not installed.
+        """
+        rows = []
+        start, end = self.pictures[a], self.pictures[b]
+        for result in self.results.values():
+            frames = interpolate(result.model, start, end, steps, method=method).cpu()
+            rows.append(torch.stack([_as_floats(start), *frames, _as_floats(end)]))
+        labels = ["original", *[""] * steps, "original"]
+        return plot_grid(torch.stack(rows), row_labels=list(self.results), column_labels=labels)
+
+    def figure_samples(self, count: int = 8) -> "Figure":
+        """Draws new pictures of each model: from the prior, then from a Gaussian mixture.
+
+        Raises:
+            ValueError: If the data are not pictures.
+            ImportError: If matplotlib is not installed.
+        """
+        rows, labels = [], []
+        for name, result in self.results.items():
+            noise = torch.randn(count, result.model.latent, generator=_generator())
+            drawn = {f"{name}, prior": noise}
+            if result.evaluation.mixture is not None:
+                z = result.evaluation.mixture.sample(count, generator=_generator())
+                drawn["mixture"] = z
+            for label, z in drawn.items():
+                with eval_mode(result.model), torch.no_grad():
+                    rows.append(result.model.decode(z).cpu())
+                labels.append(label)
+        return plot_grid(torch.stack(rows), row_labels=labels)
+
+    def figure_rate_distortion(self) -> "Figure":
+        """Draws each model's mean squared error against its KL divergence.
+
+        Raises:
+            ImportError: If matplotlib is not installed.
+        """
+        points = {}
+        for name, figures in self.table.items():
+            rate, distortion = figures["kl"], figures["mse"]
+            if rate is not None and distortion is not None:
+                points[name] = (rate, distortion)
+        return plot_rate_distortion(points)
+
+    def figure_latents(self) -> "Figure":
+        """Draws how many nats each latent of each model holds, the fullest first.
+
+        Raises:
+            ImportError: If matplotlib is not installed.
+        """
+        return plot_latents(
+            {name: result.evaluation.kl_per_dimension for name, result in self.results.items()}
+        )
+
+    def save(self, folder: str | PathLike[str] | None = None) -> Path:
+        """Writes the report and all that belongs to it; each file is written whole or not at all.
+
+        The folder gets `report.html`, which holds its pictures and needs no other file,
+        `results.json`, a PNG of each figure, and `models/` with each model's file.
+
+        Args:
+            folder: Where to; the comparison's own folder if it has one.
+
+        Returns:
+            The path of `report.html`.
+
+        Raises:
+            ValueError: If there is no folder.
+            ImportError: If matplotlib is not installed.
+            TypeError: If a model has a factory for an argument, which no file can hold.
+        """
+        folder = self.out if folder is None else Path(folder)
+        if folder is None:
+            raise ValueError("`folder` (=None) must be a path: the comparison has none of its own")
+        (folder / "models").mkdir(parents=True, exist_ok=True)
+        for name, result in self.results.items():
+            result.model.save(folder / "models" / f"{file_name(name)}.safetensors")
+        figures = {
+            "rate_distortion": self.figure_rate_distortion(),
+            "latents": self.figure_latents(),
+        }
+        if self.pictures.ndim == 4 and self.pictures.shape[1] in (1, 3):
+            figures["reconstructions"] = self.figure_reconstructions()
+            figures["interpolations"] = self.figure_interpolations(0, len(self.pictures) > 1)
+            figures["samples"] = self.figure_samples()
+        drawn = {name: _png(figure) for name, figure in figures.items()}
+        for name, data in drawn.items():
+            write_file(folder / f"{name}.png", data)
+        text = json.dumps(self.record(), indent=1, allow_nan=False)
+        write_file(folder / "results.json", (text + "\n").encode())
+        page = render_report(self.record(), drawn)
+        write_file(folder / "report.html", page.encode())
+        return folder / "report.html"
+
+    def record(self) -> dict[str, Any]:
+        """Returns all figures and settings as a JSON-able dict: what `results.json` holds."""
+        models = {}
+        for name, result in self.results.items():
+            history, evaluation = result.history, result.evaluation
+            models[name] = {
+                "config": result.model.config,
+                "parameters": sum(p.numel() for p in result.model.parameters()),
+                "loss": repr(result.loss),
+                "beta": result.loss.beta,
+                "epochs": None if history is None else len(history),
+                "seconds": None if history is None else sum(row["seconds"] for row in history),
+                "figures": {
+                    figure: value if value is None or math.isfinite(value) else None
+                    for figure, value in evaluation.figures.items()
+                },
+                "kl_per_dimension": evaluation.kl_per_dimension.tolist(),
+            }
+        return {"easyvae": __version__, "facts": self.facts, "models": models}
+
+
+def _as_floats(images: Tensor) -> Tensor:
+    return images.float() / 255 if images.dtype == torch.uint8 else images.float()
+
+
+def _generator() -> torch.Generator:
+    return torch.Generator().manual_seed(0)
+
+
+def _png(figure: "Figure") -> bytes:
+    data = io.BytesIO()
+    figure.savefig(data, format="png")
+    return data.getvalue()

@@ -1,0 +1,10 @@
+"""What a trained model is worth: its figures on pictures that it has not seen.
+
+figures = evaluate(model, held_out, training).figures
+figures["mse"], figures["elbo"], figures["slerp_sharpness"]
+"""
+
+from easyvae.evaluation.evaluator import Evaluator, Features, evaluate
+from easyvae.evaluation.figures import FIGURES, Evaluation, Figures
+
+__all__ = ["FIGURES", "Evaluation", "Evaluator", "Features", "Figures", "evaluate"]

@@ -1,0 +1,48 @@
+"""What is measured of a model."""
+
+from typing import NamedTuple, TypeAlias
+
+from torch import Tensor
+
+from easyvae.latents import GaussianMixture
+
+Figures: TypeAlias = dict[str, float | None]
+
+FIGURES = {
+    "mse": "mean squared error of the mean's reconstruction",
+    "psnr": "peak signal-to-noise ratio of the mean's reconstruction, in dB",
+    "ssim": "structural similarity of the mean's reconstruction",
+    "sharpness": "Laplacian energy of the reconstructions, as a share of the originals'",
+    "reconstruction": "negative log-likelihood given a sample of the posterior, in nats",
+    "kl": "KL divergence of the posterior from the prior, in nats",
+    "elbo": "evidence lower bound, -(reconstruction + kl), in nats",
+    "bits_per_dimension": "-elbo in bits per value of an image",
+    "log_likelihood": "importance-weighted bound on the log-likelihood, in nats",
+    "active_units": "latents whose posterior mean varies over the images",
+    "slerp_evenness": "largest step of a slerp over its average step; 1 is even",
+    "slerp_sharpness": "Laplacian energy half-way along a slerp, as a share of its ends'",
+    "slerp_contrast": "standard deviation half-way along a slerp, as a share of its ends'",
+    "slerp_distance": "distance from half-way to the nearest training image, over its ends'",
+    "lerp_evenness": "the same along a lerp",
+    "lerp_sharpness": "the same along a lerp",
+    "lerp_contrast": "the same along a lerp",
+    "lerp_distance": "the same along a lerp",
+    "prior_frechet": "Frechet distance of samples of the prior from the images",
+    "mixture_frechet": "the same of samples of a Gaussian mixture fitted to the training latents",
+    "reconstruction_frechet": "the same of the images' reconstructions",
+}
+"""What is measured, averaged over images. The distances are taken in the features' space."""
+
+
+class Evaluation(NamedTuple):
+    """What a model measures.
+
+    Attributes:
+        figures: By name, see `FIGURES`; `None` where one does not apply.
+        kl_per_dimension: Average KL divergence of each latent, (D,), in nats.
+        mixture: A Gaussian mixture fitted to the training images' latents, if there were any.
+    """
+
+    figures: Figures
+    kl_per_dimension: Tensor
+    mixture: GaussianMixture | None
