@@ -6,8 +6,9 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from easyvae import VAE, BetaLoss
+from easyvae import VAE, BetaLoss, VAEOutput
 from easyvae.initialization import principal_start
+from easyvae.kittens import draw_kittens
 
 NEVER_WORSE = 1.03  # times the error of the principal components themselves
 
@@ -55,6 +56,9 @@ def error(model: VAE, images: Tensor) -> float:
         ((1, 27, 15), [9, 25], {"kernel_size": 3, "stride": [3, 1]}),
         ((3, 16, 16), [32, 128], {"residual_blocks": 1}),
         ((3, 16, 16), [33, 131], {}),
+        ((3, 16, 16), [32, 128], {"hidden": 12}),
+        ((1, 32), [8, 16], {"hidden": [41, 13]}),
+        ((1, 8, 8, 8), [16, 128], {"hidden": [16, 32, 16], "residual_blocks": 1}),
     ],
 )
 @pytest.mark.parametrize("activation", ["silu", "relu", "gelu", "leaky_relu", "softplus"])
@@ -73,22 +77,25 @@ def test_matches_the_principal_components(
 
 @pytest.mark.parametrize("reconstruction", ["bce", "mse", "l1", "gaussian"])
 @pytest.mark.parametrize("activation", ["silu", "tanh", "elu", "mish", nn.Hardswish, nn.Identity])
-@pytest.mark.parametrize("beta", [0.005, 1.0])
-def test_lowers_the_loss(reconstruction: str, activation: object, beta: float) -> None:
+@pytest.mark.parametrize(("beta", "hidden"), [(0.005, ()), (1.0, ()), (1.0, [40, 16])])
+def test_lowers_the_loss(
+    reconstruction: str, activation: object, beta: float, hidden: list[int]
+) -> None:
     """With every loss and activation the start is much better than a random one."""
     images = (smooth_images(200, 3, 21, 16) * 255).round().to(torch.uint8)
     loss = BetaLoss(beta, reconstruction=reconstruction)
     torch.manual_seed(0)
-    model = VAE([16, 32], 8, image_size=(21, 16), activation=activation)
+    model = VAE([16, 32], 8, image_size=(21, 16), activation=activation, hidden=hidden)
     before = error(model, images.float() / 255)
     assert principal_start(model, images, loss) == 8
     assert error(model, images.float() / 255) < before / 2
 
 
-def test_latents_have_the_variance_of_the_prior() -> None:
+@pytest.mark.parametrize("hidden", [(), 64])
+def test_latents_have_the_variance_of_the_prior(hidden: int | tuple[()]) -> None:
     """A component above the noise has `Var(mean) + exp(log_var) = 1`; the others the prior."""
     images = smooth_images(400, 3, 16, 16)
-    model = VAE([32, 128], 20, image_size=16, output="identity")
+    model = VAE([32, 128], 20, image_size=16, output="identity", hidden=hidden)
     for beta in (0.01, 1.0, 100.0):
         twin = VAE(**model.config)
         principal_start(twin, images, BetaLoss(beta, reconstruction="mse"))
@@ -97,6 +104,54 @@ def test_latents_have_the_variance_of_the_prior() -> None:
         total = mean.var(0) + log_var.exp().mean(0)
         assert torch.all((total > 0.8) & (total < 1.2)), beta
     assert log_var.exp().mean() > 0.9  # at beta 100 nearly all is below the noise
+
+
+@pytest.mark.parametrize(
+    ("hidden", "count"),
+    [(9, 4), ([64, 9], 4), ([9, 64], 4), (12, 6), (3, 1), (1, 0), ([64, 1], 0)],
+)
+def test_narrow_hidden_layers_hold_fewer_components(hidden: int | list[int], count: int) -> None:
+    """Each component takes two units; with those that fit, the model is as good as can be."""
+    images = smooth_images(300, 3, 16, 16)
+    model = VAE([32, 128], 6, image_size=16, output="identity", hidden=hidden)
+    before = copy.deepcopy(model.state_dict())
+    assert principal_start(model, images, BetaLoss(0.001, reconstruction="mse")) == count
+    if count:
+        best = principal_error(images, count)
+        assert best * 0.99 < error(model, images) < best * NEVER_WORSE + 5e-5
+    else:
+        for name, tensor in model.state_dict().items():
+            assert torch.equal(tensor, before[name]), name
+
+
+def test_hidden_layers_cost_the_start_nothing() -> None:
+    """On kittens a model with them starts where one without them does, far below random."""
+    images = torch.from_numpy(draw_kittens(200, size=32)[0])
+    loss, losses = BetaLoss(0.1), {}
+    for hidden in ((), 64, [96, 48]):
+        torch.manual_seed(0)
+        model = VAE([16, 32, 64], 16, image_size=32, hidden=hidden)
+        with torch.no_grad():
+            before = float(loss(model(images), images))
+            assert principal_start(model, images, loss) == 16
+            losses[str(hidden)] = float(loss(model(images), images))
+        assert losses[str(hidden)] < before - 100
+    assert max(losses.values()) < min(losses.values()) + 5
+
+
+def test_what_is_no_better_is_put_back() -> None:
+    """Where the start has the higher loss, the weights are those that were drawn."""
+    images = smooth_images(64, 3, 16, 16)
+
+    def likeness(output: VAEOutput, x: Tensor) -> Tensor:
+        return -(output.reconstruction - x).square().flatten(1).sum(1)
+
+    for hidden in ((), 16):
+        model = VAE([8, 16], 4, image_size=16, hidden=hidden)
+        before = copy.deepcopy(model.state_dict())
+        assert principal_start(model, images, BetaLoss(0.01, reconstruction=likeness)) == 0
+        for name, tensor in model.state_dict().items():
+            assert torch.equal(tensor, before[name]), name
 
 
 @pytest.mark.parametrize(
@@ -142,10 +197,11 @@ def test_leaves_a_model_that_it_cannot_help(case: str) -> None:
             assert torch.equal(tensor, before[name]), name
 
 
-def test_more_latents_than_components() -> None:
+@pytest.mark.parametrize("hidden", [(), [50, 101]])
+def test_more_latents_than_components(hidden: list[int]) -> None:
     """Latents without a component stay as drawn, and do nothing to the picture at first."""
     images = smooth_images(12, 3, 16, 16)
-    model = VAE([16, 32], 40, image_size=16)
+    model = VAE([16, 32], 40, image_size=16, hidden=hidden)
     found = principal_start(model, images, BetaLoss(0.005))
     assert 0 < found <= 12
     z = torch.zeros(2, 40)
@@ -168,10 +224,11 @@ def test_deterministic_and_leaves_random_state_alone() -> None:
         assert torch.equal(a, b)
 
 
-def test_every_weight_can_learn() -> None:
+@pytest.mark.parametrize("hidden", [(), [21, 14]])
+def test_every_weight_can_learn(hidden: list[int]) -> None:
     """After one step of gradient descent, every parameter has a gradient: nothing is dead."""
     images = smooth_images(64, 3, 16, 16)
-    model = VAE([16, 33], 4, image_size=16, residual_blocks=1)
+    model = VAE([16, 33], 4, image_size=16, residual_blocks=1, hidden=hidden)
     loss = BetaLoss(0.005)
     assert principal_start(model, images, loss) == 4
     for _ in range(3):
@@ -183,12 +240,12 @@ def test_every_weight_can_learn() -> None:
     for name, p in model.named_parameters():
         assert p.grad is not None, name
         assert p.grad.abs().sum() > 0, name
-        if p.ndim > 2:  # no channel is cut off from the others
-            assert (p.grad.flatten(1).abs().sum(1) > 0).all(), name
+        if p.ndim > 2 or "hidden" in name:  # no channel or unit is cut off from the others
+            assert (p.grad.reshape(len(p), -1).abs().sum(1) > 0).all(), name
 
 
 def test_model_in_double_precision() -> None:
     """The weights keep their dtype."""
-    model = VAE([8, 16], 4, image_size=16).double()
+    model = VAE([8, 16], 4, image_size=16, hidden=10).double()
     assert principal_start(model, smooth_images(64, 3, 16, 16).double()) == 4
-    assert model.decoder.expand.weight.dtype == torch.float64
+    assert {p.dtype for p in model.parameters()} == {torch.float64}

@@ -18,6 +18,7 @@ from easyvae.blocks import ACTIVATIONS
 from easyvae.checkpoint import ModelFileError
 from easyvae.files import read_tensors, write_tensors
 from easyvae.losses import kl_divergence
+from easyvae.model_file import FORMAT_VERSION
 
 MODELS: dict[str, dict[str, Any]] = {
     "digits": {"channels": [8, 16], "latent": 4, "image_size": 28, "in_channels": 1},
@@ -44,6 +45,17 @@ MODELS: dict[str, dict[str, Any]] = {
         "channels": [8, 16],
         "latent": 4,
         "image_size": 16,
+        "residual_blocks": 1,
+        "norm": "batch",
+    },
+    "hidden": {"channels": [8, 16], "latent": 4, "image_size": 16, "hidden": 24},
+    "hidden 1-d": {"channels": [4, 8], "latent": 4, "image_size": [41], "hidden": [64, 48, 32]},
+    "hidden 3-d": {"channels": [4, 8], "latent": 3, "image_size": (9, 8, 10), "hidden": (20, 30)},
+    "hidden batch": {
+        "channels": [8, 16],
+        "latent": 4,
+        "image_size": 16,
+        "hidden": 24,
         "residual_blocks": 1,
         "norm": "batch",
     },
@@ -243,10 +255,15 @@ def test_other_precisions(dtype: torch.dtype, norm: str | None) -> None:
 
 def test_autocast_keeps_the_posterior_wide() -> None:
     """Under autocast mean, log-variance and sample stay float32: half is too coarse for them."""
-    model = tiny()
+    model = tiny(hidden=8)
+    dtypes = []
+    for layers in (model.encoder.hidden, model.decoder.hidden, [model.decoder.expand]):
+        for layer in layers:
+            layer.register_forward_hook(lambda m, i, out: dtypes.append(out.dtype))
     with torch.autocast("cpu", torch.bfloat16):
         output = model(images(model))
     assert output.mean.dtype == output.log_var.dtype == output.z.dtype == torch.float32
+    assert dtypes == [torch.float32] * 5
 
 
 def test_a_model_of_an_eager_double_default() -> None:
@@ -338,10 +355,16 @@ def test_activations_keep_their_scale(arguments: dict[str, Any]) -> None:
     for half, stages in (("encoder", model.encoder.stages), ("decoder", model.decoder.stages)):
         for i, stage in enumerate(stages):
             stage.register_forward_hook(note(f"{half} {i}"))
+    for half, layers in (("encoder", model.encoder.hidden), ("decoder", model.decoder.hidden)):
+        for i, layer in enumerate(layers):
+            if isinstance(layer, nn.Linear):
+                layer.register_forward_hook(note(f"{half} hidden {i}"))
     model.encoder.mean.register_forward_hook(note("mean"))
     model.encode(torch.randn(16, *model.input_shape))
     model.decode(torch.randn(64, model.latent))
-    assert len(scale) == 2 * len(arguments["channels"]) + 1
+    hidden = model.config["hidden"]
+    dense = len(hidden) if isinstance(hidden, list) else 1
+    assert len(scale) == 2 * (len(arguments["channels"]) + dense) + 1
     # On grids of a few pixels most of what a window sees is padding.
     factor = 12 if model.decoder.grid[1:] == (1, 1) else 3
     for name, value in scale.items():
@@ -388,6 +411,7 @@ def test_config_has_every_argument() -> None:
         "norm": None,
         "residual_blocks": 0,
         "output": "sigmoid",
+        "hidden": [],
     }
 
 
@@ -399,6 +423,7 @@ def test_the_callers_lists_stay_as_they_are() -> None:
         "kernel_size": [4, 4],
         "stride": [2, 2],
         "residual_blocks": [0, 1],
+        "hidden": [8, 4],
     }
     given = copy.deepcopy(lists)
     model = VAE(latent=4, **given)  # type: ignore[arg-type]  # mypy sees one type of value
@@ -452,6 +477,19 @@ def test_loading_leaves_the_random_state_alone(tmp_path: Path) -> None:
     assert torch.equal(torch.get_rng_state(), state)
 
 
+def test_a_file_from_before_an_argument_has_its_default(tmp_path: Path) -> None:
+    """A config without `hidden`, as older versions wrote it, is that of a model without it."""
+    model, path = tiny(), tmp_path / "m.safetensors"
+    config = model.config
+    del config["hidden"]
+    write_tensors(
+        path, model.state_dict(), {"kind": "model", "version": FORMAT_VERSION, "config": config}
+    )
+    loaded = VAE.load(path)
+    assert loaded.config == model.config
+    assert same(dict(loaded.state_dict()), dict(model.state_dict()))
+
+
 @pytest.mark.skipif(os.name != "posix", reason="permissions are a matter of POSIX")
 @pytest.mark.parametrize("mask", [0o022, 0o077, 0o002])
 def test_file_mode_follows_the_umask(mask: int, tmp_path: Path) -> None:
@@ -482,6 +520,14 @@ def broken(**changes: Any) -> dict[str, Any]:
         (broken(channels=[1] * 1000, kernel_size=1, stride=1), "1000 layers"),
         (broken(residual_blocks=10**9), "layers"),
         (broken(residual_blocks=[0, 10**9]), "layers"),
+        (broken(hidden=[1] * 1000), "1002 layers"),
+        (broken(hidden="8" * 1000), "1002 layers"),
+        (broken(hidden=10**9), "tensor"),
+        (broken(hidden=[10**9, 10**9]), "config"),
+        (broken(hidden=10**30), "config"),
+        (broken(hidden=[8, -1]), "hidden"),
+        (broken(hidden=None), "hidden"),
+        (broken(hidden={"8": 8}), "hidden"),
         (broken(channels=None), "channels"),
         (broken(channels=[]), "channels"),
         (broken(channels=["8", 16]), "channels"),
@@ -582,6 +628,30 @@ def test_looks(arguments: dict[str, Any]) -> None:
     # The rows add up; an activation has no parameters of its own.
     assert sum(counts) == total
     assert model._repr_html_().startswith("<table>")
+
+
+def test_hidden_layers_are_mirrored() -> None:
+    """The decoder's dense layers are the encoder's in the opposite order, and both are shown."""
+    model = tiny(hidden=[32, 24])
+    lines = [line.split() for line in repr(model).splitlines()[1:-1]]
+    dense = [line[-2:] for line in lines if "linear" in line]
+    assert dense == [
+        ["32", f"{256 * 32 + 32:,}"],
+        ["24", f"{32 * 24 + 24:,}"],
+        ["24", f"{4 * 24 + 24:,}"],
+        ["32", f"{24 * 32 + 32:,}"],
+        ["16x4x4", f"{32 * 256 + 256:,}"],
+    ]
+
+
+def test_one_hidden_layer_is_a_list_of_one() -> None:
+    """`hidden=24` builds what `hidden=[24]` builds, and `hidden=[]` what no argument does."""
+    for a, b in (({"hidden": 24}, {"hidden": [24]}), ({}, {"hidden": []})):
+        torch.manual_seed(1)
+        first = tiny(**a)
+        torch.manual_seed(1)
+        assert same(dict(first.state_dict()), dict(tiny(**b).state_dict()))
+        assert first.config["hidden"] == a.get("hidden", [])
 
 
 def test_looks_are_escaped() -> None:
@@ -720,6 +790,15 @@ def test_wrong_latents_are_refused(shape: tuple[int, ...]) -> None:
         ({"residual_blocks": -1}, "residual_blocks"),
         ({"residual_blocks": [1]}, "residual_blocks"),
         ({"residual_blocks": 0.5}, "residual_blocks"),
+        ({"hidden": 0}, "hidden"),
+        ({"hidden": -1}, "hidden"),
+        ({"hidden": "256"}, "hidden"),
+        ({"hidden": ""}, "hidden"),
+        ({"hidden": 2.5}, "hidden"),
+        ({"hidden": True}, "hidden"),
+        ({"hidden": None}, "hidden"),
+        ({"hidden": [8, 0]}, r"hidden\[1\]"),
+        ({"hidden": [[8]]}, r"hidden\[0\]"),
         ({"activation": "swish"}, "activation"),
         ({"activation": nn.SiLU()}, "activation"),
         ({"activation": None}, "activation"),

@@ -62,7 +62,7 @@ def test_public_names_are_documented(name: str) -> None:
 
 SIGNATURES: dict[str, str] = {
     "VAE": "(channels, latent, *, image_size=64, in_channels=3, kernel_size=4, stride=2, "
-    "activation='silu', norm=None, residual_blocks=0, output='sigmoid')",
+    "activation='silu', norm=None, residual_blocks=0, output='sigmoid', hidden=())",
     "VAE.reconstruct": "(self, x)",
     "VAE.sample": "(self, n=1, *, temperature=1.0, generator=None)",
     "VAE.encode": "(self, x)",

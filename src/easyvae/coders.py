@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Sequence
+from itertools import pairwise
 from typing import NamedTuple
 
 import torch
@@ -26,11 +27,13 @@ class Choices(NamedTuple):
         activation: Makes a new activation module.
         norm: Makes a norm for a channel count, or `None`.
         residual_blocks: How many residual blocks each stage has.
+        hidden: Widths of the dense layers between convolutions and latents, from the image on.
     """
 
     activation: ModuleFactory
     norm: NormFactory | None
     residual_blocks: Sequence[int]
+    hidden: Sequence[int]
 
 
 class Encoder(nn.Module):
@@ -59,10 +62,11 @@ class Encoder(nn.Module):
                 for i, stage in enumerate(stages)
             )
         )
-        features = channels[-1] * math.prod(stages[-1].inner)
-        self.mean = nn.Linear(features, latent)
-        self.log_var = nn.Linear(features, latent)
         gain = activation_gain(choices.activation())
+        widths = (channels[-1] * math.prod(stages[-1].inner), *choices.hidden)
+        self.hidden = _dense_layers(widths, choices.activation, first_gain=gain)
+        self.mean = nn.Linear(widths[-1], latent)
+        self.log_var = nn.Linear(widths[-1], latent)
         init_weight(self.mean, gain=gain)
         init_weight(self.log_var, gain=gain / 10)
 
@@ -71,7 +75,7 @@ class Encoder(nn.Module):
         features = self.stages(x).flatten(1)  # (N, C * prod(spatial))
         # Half precision is coarser than the noise of a sharp posterior: not for these.
         with torch.autocast(features.device.type, enabled=False):
-            features = features.to(self.mean.weight.dtype)
+            features = self.hidden(features.to(self.mean.weight.dtype))
             return Posterior(
                 *map(_at_least_float32, (self.mean(features), self.log_var(features)))
             )
@@ -86,8 +90,11 @@ class Decoder(nn.Module):
         """Takes the encoder's arguments, in the encoder's order."""
         super().__init__()
         self.grid = (channels[-1], *stages[-1].inner)
-        self.expand = nn.Linear(latent, math.prod(self.grid))
-        init_weight(self.expand)
+        widths = (latent, *reversed(choices.hidden))
+        self.hidden = _dense_layers(widths, choices.activation, first_gain=1.0)
+        self.expand = nn.Linear(widths[-1], math.prod(self.grid))
+        gain = activation_gain(choices.activation()) if choices.hidden else 1.0
+        init_weight(self.expand, gain=gain)
         self.activation = choices.activation()
         self.stages = nn.Sequential(
             *(
@@ -107,10 +114,24 @@ class Decoder(nn.Module):
     def forward(self, z: Tensor) -> Tensor:
         """Returns what comes before the output function."""
         with torch.autocast(z.device.type, enabled=False):
-            grid = self.expand(z.to(self.expand.weight.dtype))
+            grid = self.expand(self.hidden(z.to(self.expand.weight.dtype)))
         grid = self.activation(grid).unflatten(1, self.grid)  # (N, C, *inner)
         logits: Tensor = self.stages(grid)
         return logits
+
+
+def _dense_layers(
+    widths: Sequence[int], activation: ModuleFactory, *, first_gain: float
+) -> nn.Sequential:
+    """Builds a dense layer and an activation from each width to the next."""
+    layers: list[nn.Module] = []
+    gain = first_gain
+    for inputs, outputs in pairwise(widths):
+        layer = nn.Linear(inputs, outputs)
+        init_weight(layer, gain=gain)
+        layers += [layer, activation()]
+        gain = activation_gain(layers[-1])
+    return nn.Sequential(*layers)
 
 
 def _at_least_float32(x: Tensor) -> Tensor:

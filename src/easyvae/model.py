@@ -3,7 +3,6 @@
 import math
 import os
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any, Literal, NamedTuple, Self
 
 import torch
@@ -11,13 +10,11 @@ from torch import Tensor, nn
 
 from easyvae.blocks import ModuleFactory, NormFactory, as_activation, as_norm
 from easyvae.coders import Choices, Decoder, Encoder
-from easyvae.files import ModelFileError, check_tensors, read_tensors, write_tensors
 from easyvae.geometry import as_int, per_layer, plan_stages
 from easyvae.inputs import as_batch, as_spatial
 from easyvae.latents import Posterior, eval_mode, is_single, reparameterize
-from easyvae.summary import Row, Summary
-
-FORMAT_VERSION = 1
+from easyvae.model_file import read_model, write_model
+from easyvae.summary import Summary, summarize
 
 PIECE = 256
 """In eval mode and without gradients, so many images are encoded or decoded at a time."""
@@ -63,6 +60,9 @@ class VAE(nn.Module):
         residual_blocks: How many residual blocks follow each encoder stage and precede its
             mirror, at that stage's size; one number for all or one per layer.
         output: "sigmoid" for data in [0, 1], "identity" for unbounded data.
+        hidden: Widths of dense layers between the last convolution and the latents, each with
+            an activation and without a norm; the decoder mirrors them. An integer is one layer,
+            `()` is none.
 
     Attributes:
         latent: The latent size D.
@@ -104,6 +104,7 @@ class VAE(nn.Module):
         norm: str | NormFactory | None = None,
         residual_blocks: int | Sequence[int] = 0,
         output: Literal["sigmoid", "identity"] = "sigmoid",
+        hidden: int | Sequence[int] = (),
     ) -> None:
         """Builds both halves with weights drawn from the global random state."""
         super().__init__()
@@ -120,6 +121,7 @@ class VAE(nn.Module):
         kernels = per_layer("kernel_size", kernel_size, len(counts))
         strides = per_layer("stride", stride, len(counts))
         blocks = per_layer("residual_blocks", residual_blocks, len(counts), least=0)
+        dense = per_layer("hidden", hidden, len(hidden) if isinstance(hidden, Sequence) else 1)
         self.output = output
         self.plan = plan_stages(spatial, kernels, strides)
         self._arguments: dict[str, Any] = {
@@ -133,10 +135,10 @@ class VAE(nn.Module):
             "norm": norm,
             "residual_blocks": _as_listed(residual_blocks, blocks),
             "output": output,
+            "hidden": _as_listed(hidden, dense),
         }
-        self._depth = len(counts)
         widths = (self.input_shape[0], *counts)
-        choices = Choices(as_activation(activation), as_norm(norm, len(spatial)), blocks)
+        choices = Choices(as_activation(activation), as_norm(norm, len(spatial)), blocks, dense)
         self.encoder = Encoder(self.plan, widths, self.latent, choices)
         self.decoder = Decoder(self.plan, widths, self.latent, choices)
         # Channels-last is the faster layout of 2-D convolutions on every device.
@@ -286,8 +288,7 @@ class VAE(nn.Module):
             TypeError: If the model has a factory for an argument, see `config`.
             OSError: If the file cannot be written; what was there before is still there.
         """
-        metadata = {"kind": "model", "version": FORMAT_VERSION, "config": self.config}
-        write_tensors(path, self.state_dict(), metadata)
+        write_model(path, self.state_dict(), self.config)
 
     @classmethod
     def load(cls, path: str | os.PathLike[str], *, device: str | torch.device = "cpu") -> Self:
@@ -307,27 +308,7 @@ class VAE(nn.Module):
             FileNotFoundError: If there is no such file.
             ModelFileError: If it is not a model file of this version, or damaged.
         """
-        path = Path(path)
-        path = path / "model.safetensors" if path.is_dir() else path
-        tensors, metadata = read_tensors(path)
-        if metadata.get("kind") != "model":
-            raise ModelFileError(path, f"holds a {metadata.get('kind')}, not a model")
-        if metadata.get("version") != FORMAT_VERSION:
-            raise ModelFileError(
-                path,
-                f"has format version {metadata.get('version')}, and this easyvae reads "
-                f"{FORMAT_VERSION}: upgrade easyvae",
-            )
-        try:
-            config = metadata["config"]
-            # Every stage and block has tensors, so the file bounds what a config may ask for.
-            _check_depth(config, len(tensors))
-            with torch.device("meta"):
-                model = cls(**config)
-        except (TypeError, ValueError, KeyError, RuntimeError) as error:
-            raise ModelFileError(path, f"has a config that no model fits: {error}") from None
-        check_tensors(path, tensors, model.state_dict())
-        model.load_state_dict(tensors, assign=True)
+        model = read_model(path, cls)
         model._lay_out()
         return model.to(device).eval()
 
@@ -354,33 +335,7 @@ class VAE(nn.Module):
         return logits.sigmoid() if self.output == "sigmoid" else logits
 
     def _summary(self) -> Summary:
-        blocks = per_layer(
-            "residual_blocks", self._arguments["residual_blocks"], self._depth, least=0
-        )
-        names = [
-            f"conv {stage.kernel}/{stage.stride}" + (f", {n} residual" if n else "")
-            for stage, n in zip(self.plan, blocks, strict=True)
-        ]
-        widths = (self.input_shape[0], *self._arguments["channels"])
-        heads = nn.ModuleList([self.encoder.mean, self.encoder.log_var])
-        rows: list[Row] = []
-        for i, stage in enumerate(self.plan):
-            shape = (widths[i + 1], *stage.inner)
-            rows.append(Row("encoder", names[i], shape, _count(self.encoder.stages[i])))
-        rows.append(Row("encoder", "mean, log_var", (2, self.latent), _count(heads)))
-        rows.append(Row("decoder", "linear", self.decoder.grid, _count(self.decoder.expand)))
-        for i in reversed(range(self._depth)):
-            shape = (widths[i], *self.plan[i].outer)
-            stage_up = self.decoder.stages[self._depth - 1 - i]
-            rows.append(Row("decoder", names[i], shape, _count(stage_up)))
-        shape_text = "x".join(map(str, self.input_shape))
-        norm, activation = self._arguments["norm"], self._arguments["activation"]
-        return Summary(
-            f"{type(self).__name__}: {shape_text} <-> {self.latent} latents, "
-            f"{_count(self):,} parameters",
-            rows,
-            f"{_name(activation)}, {_name(norm) if norm else 'no'} norm, {self.output} output",
-        )
+        return summarize(self, self._arguments, self.plan, self.encoder, self.decoder)
 
     def __repr__(self) -> str:
         """Shows each stage's output shape and parameter count."""
@@ -394,24 +349,3 @@ class VAE(nn.Module):
 def _as_listed(given: int | Sequence[int], values: tuple[int, ...]) -> int | list[int]:
     """Keeps one number for all layers as one number, for a config as short as the call."""
     return list(values) if isinstance(given, Sequence) else values[0]
-
-
-def _check_depth(config: Any, tensors: int) -> None:
-    """Refuses a config of more layers than a file with so many tensors can hold."""
-    if not isinstance(config, dict) or not isinstance(config.get("channels"), list):
-        raise TypeError("it has no list of `channels`")
-    layers = len(config["channels"])
-    blocks = per_layer("residual_blocks", config.get("residual_blocks", 0), layers, least=0)
-    if layers + sum(blocks) > tensors:
-        raise ValueError(
-            f"`channels` and `residual_blocks` ask for {layers + sum(blocks)} layers, "
-            f"and there are {tensors} tensors"
-        )
-
-
-def _count(module: nn.Module) -> int:
-    return sum(parameter.numel() for parameter in module.parameters())
-
-
-def _name(choice: object) -> str:
-    return choice if isinstance(choice, str) else getattr(choice, "__name__", repr(choice))

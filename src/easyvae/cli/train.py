@@ -35,6 +35,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     model.add_argument("--activation", choices=list(ACTIVATIONS), default="silu")
     model.add_argument("--norm", choices=NORMS)
     model.add_argument("--residual-blocks", type=int, nargs="+", default=[0], metavar="R")
+    model.add_argument(
+        "--hidden", type=int, nargs="+", default=[], metavar="H", help="widths of dense layers"
+    )
     loss = parser.add_argument_group("loss")
     loss.add_argument("--beta", type=float, default=1.0, help="weight of the KL divergence")
     loss.add_argument("--reconstruction", choices=list(RECONSTRUCTION_TERMS), default="bce")
@@ -74,6 +77,7 @@ def run(args: argparse.Namespace) -> None:
         activation=args.activation,
         norm=args.norm,
         residual_blocks=_one_or_all(args.residual_blocks),
+        hidden=args.hidden,
     )
     loss = BetaLoss(_beta(args), reconstruction=args.reconstruction, free_bits=args.free_bits)
     name = Path(args.path.replace(":", "-")).resolve().stem

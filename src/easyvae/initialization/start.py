@@ -1,0 +1,137 @@
+"""The start as a whole: from a new model and its data to weights worth training."""
+
+import math
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from easyvae.blocks import ResidualBlock
+from easyvae.data import Images
+from easyvae.initialization.calibration import mean_loss, measure, set_slope
+from easyvae.initialization.dense import Heads, principal, room
+from easyvae.initialization.pairs import linear_gain
+from easyvae.initialization.tiles import (
+    PIECE,
+    Level,
+    as_floats,
+    codes_of,
+    set_decoder,
+    set_encoder,
+)
+from easyvae.latents import eval_mode
+from easyvae.losses import BetaLoss
+from easyvae.model import VAE
+
+SAMPLE = 8192
+"""As many images are looked at, or fewer where their codes would take much memory."""
+
+_FLOATS = 2**25  # of the codes that are held at once
+_PROBE = 64  # images that go through the whole model, to measure a few numbers
+
+
+def principal_start(model: VAE, images: Images, loss: BetaLoss | None = None) -> int:
+    """Sets a new model's weights so that it starts as the best linear autoencoder of its data.
+
+    A random network spends most of a short training on learning what linear algebra knows at
+    once. Here every convolution gets the principal components of the tiles that it sees, one
+    `stride`-wide tile per output, and the heads get those of the whole image, which any hidden
+    layers pass on; the decoder gets the transposes. So that this passes through the activations,
+    each component has two channels or units of opposite sign: `f(u) - f(-u)` is linear in `u`
+    for ReLU, leaky ReLU, SiLU, GELU and softplus, and nearly so for others. With the precision
+    `k` of the loss (its curvature by the logits), the variance `v` of a component in the logits,
+    and `t = k v / beta`, a latent has
+
+        mean = sqrt(t - 1) / t * y,    log_var = -log(t)
+
+    where `y` is the component divided by the noise `sqrt(beta / k)`: the optimum of a linear
+    VAE, in which components below the noise are left to the prior. Channels, units and latents
+    without a component keep the weights they were drawn with.
+
+    The global random state is left alone. A model that is no better on the images for it is put
+    back as it was.
+
+    Args:
+        model: A model of which nothing is trained; its weights are overwritten.
+        images: (N, C, *spatial), float in the data's range or uint8; the first 8,192 count.
+        loss: The loss that training will use; `BetaLoss()` by default.
+
+    Returns:
+        How many latents hold a component, at most half as many as the narrowest hidden layer is
+        wide; 0 where the model was left as it was, which is so for models with norms: they undo
+        the scale of what passes.
+
+    Raises:
+        ValueError: If the images do not fit the model or the loss.
+
+    Example:
+        >>> model = VAE(channels=[8, 16], latent=4, image_size=16)
+        >>> principal_start(model, torch.rand(64, 3, 16, 16))
+        4
+
+    Reference:
+        P. Krähenbühl et al., "Data-dependent Initializations of Convolutional Neural Networks",
+        2015, https://arxiv.org/abs/1511.06856; the pairs: D. Balduzzi et al., "The Shattered
+        Gradients Problem", 2017, https://arxiv.org/abs/1702.08591; the linear VAE: J. Lucas et
+        al., "Don't Blame the ELBO!", 2019, https://arxiv.org/abs/1911.02469
+    """
+    loss = BetaLoss() if loss is None else loss
+    with eval_mode(model), torch.no_grad():
+        if len(images) < 2 or not _is_plain(model) or not room(model):
+            return 0
+        before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
+        was = mean_loss(model, loss, images[:_PROBE])
+        try:
+            found = _start(model, images, loss)
+        except torch.linalg.LinAlgError:  # type: ignore[attr-defined]  # not among torch's stubs
+            found = 0  # values that are not finite: for training to report
+        if found and mean_loss(model, loss, images[:_PROBE]) < was:
+            return found
+    model.load_state_dict(before)
+    return 0
+
+
+def _start(model: VAE, images: Images, loss: BetaLoss) -> int:
+    """Sets the weights, and returns how many latents hold a component."""
+    levels = set_encoder(model, images)
+    top = _top_codes(model, levels, images)
+    mean = top.mean(0)
+    components, variance = principal(top.sub_(mean), room(model))
+    if not len(variance):
+        return 0
+    del top
+    set_decoder(model, levels)
+    heads = Heads(model, levels[-1].pairs, mean, components, variance)
+    # Without noise or shrinking at first, to measure what the latents do to the loss.
+    heads.write(torch.ones_like(variance), torch.ones_like(variance), torch.zeros_like(variance))
+    probe = images[:_PROBE]
+    if model.output == "sigmoid":
+        set_slope(model, probe)
+    gain, curvature = measure(model, loss, probe, len(variance))
+    unit = math.sqrt(gain * curvature / max(loss.beta_at(1.0), 1e-4))
+    # Components below the noise keep a little weight: at zero they would have no gradient.
+    weight = (unit**2 * variance - 1).clamp(min=0.01).sqrt()
+    total = weight.square() + 1
+    heads.write(weight / total * unit, weight / unit, -total.log())
+    return len(variance)
+
+
+def _top_codes(model: VAE, levels: Sequence[Level], images: Images) -> Tensor:
+    """Computes the codes of the last convolution, one row per image, (N, K)."""
+    size = levels[-1].pairs.signs.shape[1] * math.prod(levels[-1].grid)
+    count = min(len(images), SAMPLE, max(_FLOATS // size, 2 * model.latent))
+    return torch.cat(
+        [
+            codes_of(levels, as_floats(images[i : min(i + PIECE, count)])).flatten(1)
+            for i in range(0, count, PIECE)
+        ]
+    )
+
+
+def _is_plain(model: VAE) -> bool:
+    """Tells whether codes can pass: no norms, and activations that let an odd part through."""
+    for stage in model.encoder.stages:
+        if sum(not isinstance(layer, ResidualBlock) for layer in stage.children()) != 2:
+            return False
+    gain, _ = linear_gain(model.decoder.activation)
+    return math.isfinite(gain) and gain > 0.01

@@ -1,0 +1,155 @@
+"""The tiles of the convolutions: each stage gets the components of what its windows see."""
+
+import math
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from torch.nn.modules.conv import _ConvNd
+
+from easyvae.blocks import ResidualBlock
+from easyvae.data import Images
+from easyvae.initialization.pairs import Pairs, linear_gain
+from easyvae.model import VAE
+
+PIECE = 256
+"""Images whose codes are computed at once, and at least so many tiles' images."""
+
+_CONVOLVE: dict[int, Callable[..., Tensor]] = {1: F.conv1d, 2: F.conv2d, 3: F.conv3d}
+
+
+class Level(NamedTuple):
+    """The components of the tiles that one stage of the encoder sees.
+
+    Attributes:
+        pairs: The channels that hold the components' codes.
+        components: Orthonormal rows, (Q, codes below * stride^dims).
+        mean: The average tile.
+        scale: Brings the codes to a mean square of 1.
+        stride: Width of a tile.
+        grid: How many tiles there are in each dimension.
+    """
+
+    pairs: Pairs
+    components: Tensor
+    mean: Tensor
+    scale: float
+    stride: int
+    grid: tuple[int, ...]
+
+    def codes(self, below: Tensor) -> Tensor:
+        """Maps the codes of the level below, (N, C, *spatial), to (N, Q, *grid)."""
+        reading = self.scale * self.components
+        return _CONVOLVE[len(self.grid)](
+            _fit(below, self.stride, self.grid),
+            reading.view(len(reading), -1, *[self.stride] * len(self.grid)),
+            -reading @ self.mean,
+            self.stride,
+        )
+
+
+def set_encoder(model: VAE, images: Images) -> list[Level]:
+    """Gives every convolution of the encoder the components of its tiles, level by level."""
+    below = _as_it_is(model)
+    gain, size = linear_gain(model.decoder.activation)
+    levels: list[Level] = []
+    for stage in model.encoder.stages:
+        layer = convolution_of(stage)
+        width = layer.stride[0]
+        grid = tuple(model.plan[len(levels)].inner)
+        size_below = below.signs.shape[1] * width ** len(grid)
+        count = max(PIECE, math.ceil(20 * size_below / math.prod(grid)))
+        codes = codes_of(levels, as_floats(images[:count]))
+        rows = _tiles(codes, width, grid).flatten(0, -2)
+        mean = rows.mean(0)
+        rows = rows - mean
+        values, vectors = torch.linalg.eigh(rows.T @ rows / len(rows))
+        kept = min(layer.out_channels // 2, len(values))
+        components = vectors.T.flip(0)[:kept]
+        scale = size / math.sqrt(max(float(values[-kept:].mean()), 1e-12))
+        pairs = Pairs.of(kept, layer.out_channels, gain, places=math.prod(grid))
+        tiles = (scale * components).view(kept, -1, *[width] * len(grid))
+        weight = torch.einsum("oq,qk...,ck->oc...", pairs.signs, tiles, below.signs / below.gain)
+        bias = pairs.signs @ (-scale * components @ mean)
+        _write(layer, weight, bias, pairs.signs.any(1))
+        levels.append(Level(pairs, components, mean, scale, width, grid))
+        below = pairs
+        for block in stage.children():
+            if isinstance(block, ResidualBlock):
+                block.silence()
+    return levels
+
+
+def set_decoder(model: VAE, levels: Sequence[Level]) -> None:
+    """Gives every transposed convolution the transpose of its mirror."""
+    below = [_as_it_is(model), *(level.pairs for level in levels[:-1])]
+    for stage, level, out in zip(reversed(model.decoder.stages), levels, below, strict=True):
+        shape = (-1, out.signs.shape[1], *[level.stride] * len(level.grid))
+        tiles = (level.components / level.scale).view(shape)
+        reading = level.pairs.signs / level.pairs.gain
+        weight = torch.einsum("cq,qk...,ok->co...", reading, tiles, out.signs)
+        bias = out.signs @ level.mean.view(shape[1:]).flatten(1).mean(1)
+        _write(convolution_of(stage), weight, bias, out.signs.any(1))
+        for block in stage.children():
+            if isinstance(block, ResidualBlock):
+                block.silence()
+
+
+def _as_it_is(model: VAE) -> Pairs:
+    """Returns what stands for pairs in the image itself: each colour holds its own code."""
+    return Pairs(torch.eye(model.input_shape[0]), 1.0)
+
+
+def _write(layer: _ConvNd, weight: Tensor, bias: Tensor, used: Tensor) -> None:
+    """Puts a tile's weights where they read or write the tile, and zero around them.
+
+    The outputs that no component uses keep what they were drawn with.
+    """
+    whole = torch.zeros(layer.weight.shape)
+    starts = tuple(map(int, layer.padding))
+    inside = tuple(
+        slice(start, start + stride) for start, stride in zip(starts, layer.stride, strict=True)
+    )
+    whole[(slice(None), slice(None), *inside)] = weight
+    outputs = 1 if layer.transposed else 0
+    used = used.to(layer.weight.device)
+    mask = used.view([-1 if i == outputs else 1 for i in range(whole.ndim)])
+    layer.weight.copy_(torch.where(mask, whole.to(layer.weight), layer.weight))
+    if layer.bias is not None:
+        layer.bias.copy_(torch.where(used, bias.to(layer.bias), layer.bias))
+
+
+def codes_of(levels: Sequence[Level], images: Tensor) -> Tensor:
+    """Maps images (N, C, *spatial) to the codes of the last level, (N, Q, *grid)."""
+    for level in levels:
+        images = level.codes(images)
+    return images
+
+
+def _tiles(x: Tensor, width: int, grid: tuple[int, ...]) -> Tensor:
+    """Cuts (N, C, *spatial) into tiles `width` wide, (N, *grid, C * width^dims)."""
+    dims = len(grid)
+    x = _fit(x, width, grid)
+    x = x.reshape(*x.shape[:2], *(size for n in grid for size in (n, width)))
+    order = [0, *range(2, 2 + 2 * dims, 2), 1, *range(3, 3 + 2 * dims, 2)]
+    return x.permute(order).flatten(1 + dims)
+
+
+def _fit(x: Tensor, width: int, grid: tuple[int, ...]) -> Tensor:
+    """Brings images to the size of the tiles: what is missing is zero, as in the convolutions."""
+    x = x[(slice(None), slice(None), *(slice(n * width) for n in grid))]
+    missing = [n * width - size for n, size in zip(grid, x.shape[2:], strict=True)]
+    return F.pad(x, [amount for n in reversed(missing) for amount in (0, n)])
+
+
+def convolution_of(stage: nn.Module) -> _ConvNd:
+    """Finds the strided convolution of a stage, beside which there are only residual blocks."""
+    return next(layer for layer in stage.children() if isinstance(layer, _ConvNd))
+
+
+def as_floats(images: Tensor) -> Tensor:
+    """Brings images to the CPU, as float32 in the data's range."""
+    images = images.cpu()
+    return images.float() / 255 if images.dtype == torch.uint8 else images.float()
