@@ -144,7 +144,7 @@ def fit(
         shape=model.input_shape,
         batch_size=batch_size,
         seed=seed,
-        unit_range=loss.reconstruction == "bce",
+        unit_range=getattr(loss.reconstruction, "base", loss.reconstruction) == "bce",
         rank=processes.rank,
         world=processes.world,
         say=say,

@@ -2,15 +2,18 @@
 
     python tests/benchmarks/bench_long.py pictures.zip --minutes 30 --picture long.png
 
-`fit` is given the number of epochs that fits into the time at the rate of a first, short run. The
+`fit` is given the number of epochs that fits into the time at the rate of a first, short run. With
+`--together` the sides run at the same time, on one core each. The
 sharpness is the mean square of the Laplacian of the reconstructions, as a share of the originals'.
 The picture has three rows: originals that neither side has seen, the plain recipe's
 reconstructions, and `fit`'s.
 """
 
 import argparse
+import os
 import tempfile
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -82,7 +85,12 @@ def report(arguments: argparse.Namespace) -> None:
     """Runs both sides, and writes the table and the picture."""
     with tempfile.TemporaryDirectory() as folder:
         options = [arguments.data, "--minutes", arguments.minutes, "--folder", folder]
-        found = {side: measure(side, *options) for side in ("plain", "ours")}
+        sides = ("plain", "ours")
+        if arguments.together:
+            os.environ["OMP_NUM_THREADS"] = "1"  # of the children
+        with ThreadPoolExecutor(2 if arguments.together else 1) as pool:
+            figures = pool.map(lambda side: measure(side, *options), sides)
+            found = dict(zip(sides, figures, strict=True))
         shown = [torch.load(Path(folder) / f"{side}.pt") for side in found]
     originals = load_split(arguments.data)[1][:SHOWN].float() / 255
     if arguments.picture:
@@ -106,5 +114,6 @@ if __name__ == "__main__":
     parser.add_argument("data", nargs="?", default="kittens:8000")
     parser.add_argument("--minutes", type=float, default=30)
     parser.add_argument("--picture")
+    parser.add_argument("--together", action="store_true", help="at the same time, a core each")
     parser.add_argument("--folder", help=argparse.SUPPRESS)
     main({"plain": plain, "ours": ours}, report, parser)

@@ -3,8 +3,8 @@
     python tests/benchmarks/run_all.py --pictures pictures.zip --mnist mnist.npz
 
 Without `--pictures`, drawn kittens stand in for photographs; without `--mnist`, what needs the
-digits is left out. All of it takes some five hours on two cores, half of that for the long run
-and the plain recipe's 40 epochs; `--only` names some.
+digits is left out. All of it takes half a day on two cores, most of that for the long runs and
+the remedies against blur; `--only` names some.
 """
 
 import argparse
@@ -31,6 +31,7 @@ def benchmarks(pictures: str, mnist: str | None) -> dict[str, list[str]]:
         "quality-128": ["bench_quality.py", *large, "--epochs", "10"],
         "ablation": ["bench_ablation.py", pictures, *digits],
         "scale": ["bench_scale.py", "--image-size", "32"],
+        "blur": ["bench_blur.py", pictures, "--minutes", "10"],
         "long": ["bench_long.py", pictures],
     }
     if mnist:

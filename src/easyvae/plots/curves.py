@@ -26,6 +26,7 @@ def plot_history(history: History) -> "Figure":
         ImportError: If matplotlib is not installed.
 
     Example:
+        >>> import torch
         >>> from easyvae import VAE, fit
         >>> model = VAE(channels=[8], latent=2, image_size=8)
         >>> history = fit(model, torch.rand(40, 3, 8, 8), epochs=2, progress=False)
@@ -100,6 +101,7 @@ def plot_latents(kl_per_dimension: Mapping[str, Tensor]) -> "Figure":
         ImportError: If matplotlib is not installed.
 
     Example:
+        >>> import torch
         >>> figure = plot_latents({"beta 1": torch.tensor([2.0, 0.1, 0.0])})
     """
     if not kl_per_dimension:

@@ -30,6 +30,7 @@ def plot_images(images: Tensor, *, columns: int | None = None, title: str = "") 
         ImportError: If matplotlib is not installed.
 
     Example:
+        >>> import torch
         >>> figure = plot_images(torch.rand(10, 3, 16, 16))
     """
     count = len(images)
@@ -52,6 +53,7 @@ def plot_reconstructions(images: Tensor, reconstructions: Tensor) -> "Figure":
         ImportError: If matplotlib is not installed.
 
     Example:
+        >>> import torch
         >>> figure = plot_reconstructions(torch.rand(8, 3, 16, 16), torch.rand(8, 3, 16, 16))
     """
     return _plot_sheet(
@@ -73,6 +75,7 @@ def plot_interpolation(frames: Tensor) -> "Figure":
         ImportError: If matplotlib is not installed.
 
     Example:
+        >>> import torch
         >>> figure = plot_interpolation(torch.rand(10, 3, 16, 16))
     """
     strips = frames[:, None] if frames.ndim == 4 else frames
@@ -104,6 +107,7 @@ def plot_grid(
         ImportError: If matplotlib is not installed.
 
     Example:
+        >>> import torch
         >>> figure = plot_grid(torch.rand(2, 3, 1, 16, 16), column_labels=["a", "b", "c"])
     """
     if images.ndim != 5:
