@@ -43,14 +43,18 @@ def test_copies_stay_on_one_side(kittens: Tensor) -> None:
 
 
 def test_models_and_betas_together(kittens: Tensor) -> None:
-    """Further models stand beside those of the betas; a trained one is taken as it is."""
-    trained = VAE([8], 4, image_size=16)
-    trained.fresh = False
+    """Further models stand beside those of the betas; one without a loss is taken as it is."""
+    trained, new = VAE([8], 4, image_size=16), VAE([4], 4, image_size=16)
     before = {name: tensor.clone() for name, tensor in trained.state_dict().items()}
-    found = compare(kittens, {"mine": (trained, BetaLoss())}, betas=[0.5], **SMALL)
-    assert list(found.results) == ["mine", "beta 0.5"]
+    models = {"mine": trained, "new": (new, BetaLoss())}
+    found = compare(kittens, models, betas=[0.5], **SMALL)
+    assert list(found) == ["mine", "new", "beta 0.5"]
+    assert len(found) == 3
     assert found["mine"].history is None
-    assert all(torch.equal(before[n], t) for n, t in trained.state_dict().items())
+    assert found.record()["models"]["mine"]["loss"] is None
+    assert all(torch.equal(before[n], t) for n, t in found["mine"].model.state_dict().items())
+    assert found["new"].history is not None
+    assert new.fresh  # the caller's is as it was
 
 
 def test_other_data_may_be_held_out(kittens: Tensor) -> None:
@@ -124,8 +128,8 @@ def test_signals_have_a_report_without_pictures(tmp_path: Path) -> None:
     found.save(tmp_path)
     assert not (tmp_path / "reconstructions.png").exists()
     page = (tmp_path / "report.html").read_text(encoding="utf-8")
-    assert "<th>PSNR, dB</th>" in page
-    assert "<th>SSIM</th>" not in page
+    assert ">PSNR, dB</th>" in page
+    assert ">SSIM</th>" not in page
 
 
 def test_the_figures_have_a_row_or_column_per_model(kittens: Tensor) -> None:
@@ -162,7 +166,7 @@ def test_its_text_is_a_table(kittens: Tensor) -> None:
             },
             "share the file",
         ),
-        ({"models": {"v": (VAE([4], 2), BetaLoss())}, "betas": [1]}, "one shape"),
+        ({"models": {"v": VAE([4], 2)}, "betas": [1], "image_size": 16}, "one shape"),
     ],
 )
 def test_bad_arguments_are_named(
@@ -173,10 +177,22 @@ def test_bad_arguments_are_named(
         compare(kittens, **arguments, **SMALL)
 
 
-def test_a_model_without_its_loss_is_an_error(kittens: Tensor) -> None:
-    """`models` holds pairs."""
-    with pytest.raises(TypeError, match="pair"):
-        compare(kittens, {"v": VAE([4], 2, image_size=16)}, **SMALL)
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"models": {"v": 3}}, "'v'; it must have a pair"),
+        ({"models": {"v": (VAE([4], 2, image_size=16), 0.5)}}, "'v'; it must have a pair"),
+        ({"betas": 0.5}, "`betas`"),
+        ({"betas": ["1"]}, "`beta`"),
+        ({"models": {"v": VAE([4], 2, image_size=16)}, "epoch": 3}, "`epoch`"),
+    ],
+)
+def test_arguments_of_a_wrong_type_are_named(
+    kittens: Tensor, arguments: dict[str, object], message: str
+) -> None:
+    """A misspelt argument is not swallowed either."""
+    with pytest.raises(TypeError, match=message):
+        compare(kittens, **arguments, **SMALL)
 
 
 def test_an_unknown_model_is_named(kittens: Tensor) -> None:
@@ -184,3 +200,107 @@ def test_an_unknown_model_is_named(kittens: Tensor) -> None:
     found = compare(kittens, betas=[1], **SMALL)
     with pytest.raises(KeyError, match="beta 1"):
         found["beta 2"]
+
+
+def test_models_that_were_stopped_go_on_in_the_next_call(
+    kittens: Tensor, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In a notebook the same dictionary is passed again: its models are as they were."""
+    from easyvae.trainer import Trainer
+
+    torch.manual_seed(0)
+    models = {"small": (VAE([8], 4, image_size=16), BetaLoss(0.1))}
+    options = {**SMALL, "out": tmp_path}
+    step, count = Trainer.step, 0
+
+    def breaking(self: Trainer, *args: object, **kwargs: object) -> bool:
+        nonlocal count
+        count += 1
+        if count == 7:
+            raise RuntimeError("stop")
+        return step(self, *args, **kwargs)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Trainer, "step", breaking)
+        with pytest.raises(RuntimeError, match="stop"):
+            compare(kittens, models, **options)
+    found = compare(kittens, models, **options)
+    history = found["small"].history
+    assert history is not None
+    assert len(history) == 2
+    assert found.table == compare(kittens, models, **SMALL).table
+
+
+def test_a_folder_does_not_mix_comparisons(kittens: Tensor, tmp_path: Path) -> None:
+    """Other epochs or data are refused, by name; further betas are not; and one may begin anew."""
+    options = {**SMALL, "out": tmp_path}
+    compare(kittens, betas=[1], **options)
+    with pytest.raises(ValueError, match=r"epochs \(2, now 3\)"):
+        compare(kittens, betas=[1], **{**options, "epochs": 3})
+    with pytest.raises(ValueError, match="data"):
+        compare(kittens[1:], betas=[1], **options)
+    assert len(compare(kittens, betas=[1, 2], **options)) == 2
+    found = compare(kittens, betas=[1], resume=False, **{**options, "epochs": 1})
+    history = found["beta 1"].history
+    assert history is not None
+    assert len(history) == 1
+
+
+def test_a_file_is_no_folder(kittens: Tensor, tmp_path: Path) -> None:
+    """It is left alone."""
+    path = tmp_path / "report"
+    path.write_text("mine")
+    with pytest.raises(ValueError, match="is a file"):
+        compare(kittens, betas=[1], out=path, **SMALL)
+    assert path.read_text() == "mine"
+
+
+def test_the_shape_is_that_of_the_data() -> None:
+    """Squares without a channel are greys, arrays with channels last are refused with advice."""
+    greys = torch.randint(256, (60, 12, 12), dtype=torch.uint8)
+    assert compare(greys, betas=[1], **SMALL)["beta 1"].model.input_shape == (1, 12, 12)
+    with pytest.raises(ValueError, match="channels come last"):
+        compare(torch.rand(60, 12, 12, 3), betas=[1], **SMALL)
+    model = VAE([4], 2, image_size=(12, 16), in_channels=2)
+    found = compare(torch.rand(60, 2, 12, 16), {"wide": model}, betas=[1], **SMALL)
+    assert found["beta 1"].model.input_shape == (2, 12, 16)
+
+
+@pytest.mark.parametrize("held_out", [1, 2])
+def test_few_pictures_have_a_report(kittens: Tensor, tmp_path: Path, held_out: int) -> None:
+    """One held-out picture is interpolated with itself."""
+    pytest.importorskip("matplotlib")
+    options = {**SMALL, "validation": kittens[-held_out:]}
+    found = compare(kittens[:8], {"a $x$ and $": VAE([4], 2, image_size=16)}, **options)
+    found.save(tmp_path)
+    assert (tmp_path / "report.html").is_file()
+
+
+def test_all_models_have_one_likelihood(kittens: Tensor) -> None:
+    """Beside a model of unbounded output, one with a sigmoid is measured by a normal too."""
+    torch.manual_seed(0)
+    free = VAE([8], 4, image_size=16, output="identity")
+    model = VAE([8], 4, image_size=16)
+    alone = compare(kittens, {"v": model}, **SMALL).table["v"]
+    beside = compare(kittens, {"v": model, "w": free}, **SMALL).table
+    assert beside["v"]["mse"] == alone["mse"]
+    assert beside["v"]["elbo"] != alone["elbo"]
+    assert beside["v"]["psnr"] is not None
+    assert beside["w"]["psnr"] is not None
+
+
+def test_features_that_are_none_fail_before_any_training(
+    kittens: Tensor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A mistake in the user's function does not cost hours."""
+    monkeypatch.setattr("easyvae.comparison.trials.fit", None)
+    with pytest.raises(ValueError, match="`features` returned"):
+        compare(kittens, betas=[1], features=lambda x: x.mean(), **SMALL)
+
+
+def test_norms_keep_their_statistics(kittens: Tensor) -> None:
+    """A trained model with batch norms is not changed by being measured."""
+    model = VAE([8], 4, image_size=16, norm="batch")
+    before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
+    measured = compare(kittens, {"v": model}, **SMALL)["v"].model
+    assert all(torch.equal(before[n], t) for n, t in measured.state_dict().items())

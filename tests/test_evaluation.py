@@ -90,7 +90,7 @@ def test_a_model_with_unbounded_output_is_measured_by_a_normal() -> None:
             parameter.zero_()
     x = torch.randn(20, 3, 16, 16)
     figures = evaluate(model, x).figures
-    assert figures["psnr"] is None
+    assert figures["psnr"] is None  # such data have no peak
     # Of standard normal data a model that says 0 leaves the whole entropy, in nats a value.
     assert figures["reconstruction"] / 768 == pytest.approx(1.419, abs=0.01)
 

@@ -69,13 +69,21 @@ def monai(arguments: argparse.Namespace) -> Figures:
     """Trains MONAI's network of the same channels in the plain recipe's loop."""
     from monai.networks.nets import VarAutoEncoder
 
-    class Network(VarAutoEncoder):
+    class Network(torch.nn.Module):
+        """Its `encode` is a layer of its own, so it needs a module around it."""
+
+        def __init__(self, *options: Any) -> None:
+            super().__init__()
+            self.inner = VarAutoEncoder(*options)
+
+        def forward(self, x: Tensor) -> tuple[Tensor, ...]:
+            return self.inner(x)
+
         def encode(self, x: Tensor) -> tuple[Tensor, Tensor]:
-            _, mean, log_var, _ = super().forward(x)
-            return mean, log_var
+            return self.inner.encode_forward(x)
 
         def decode(self, z: Tensor) -> Tensor:
-            return self.decode_forward(z, use_sigmoid=True)
+            return self.inner.decode_forward(z, use_sigmoid=True)
 
     def build(channels: list[int], latent: int, size: int, colours: int) -> Network:
         strides = [2] * len(channels)

@@ -12,6 +12,7 @@ from easyvae.comparison import compare
 from easyvae.losses import RECONSTRUCTION_TERMS, BetaLoss
 from easyvae.model import VAE
 from easyvae.optim import DEFAULT_BATCH_SIZE
+from easyvae.plots.figures import new_figure
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -46,6 +47,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="importance samples per picture for the log-likelihood",
     )
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--fresh", action="store_true", help="train anew what is in --out")
     parser.add_argument("--out", default="comparison", help="folder of the report and the runs")
     add_device(parser)
     parser.add_argument("--quiet", action="store_true", help="no progress")
@@ -62,11 +64,11 @@ def run(args: argparse.Namespace) -> None:
         "in_channels": 1 if args.grey else 3,
     }
     models = read_models(Path(args.models), defaults, args.seed) if args.models else {}
-    probe = VAE(**defaults) if not models else next(iter(models.values()))[0]
+    first = next(iter(models.values()), None) or VAE(**defaults)
+    shape = (first[0] if isinstance(first, tuple) else first).input_shape
+    new_figure(1, 1)  # without matplotlib there is no report: to be told now, not in hours
     found = compare(
-        open_pictures(
-            args.path, probe.input_shape, keep_copies=args.keep_copies, quiet=args.quiet
-        ),
+        open_pictures(args.path, shape, keep_copies=args.keep_copies, quiet=args.quiet),
         models,
         betas=args.betas,
         epochs=args.epochs,
@@ -75,18 +77,21 @@ def run(args: argparse.Namespace) -> None:
         seed=args.seed,
         device=args.device,
         out=args.out,
+        resume=not args.fresh,
         importance_samples=args.samples,
         progress=not args.quiet,
         reconstruction=args.reconstruction,
         **defaults,
     )
+    print(json.dumps(found.record()) if args.json else found)
     report = found.save()
-    print(json.dumps(found.record()) if args.json else f"{found}\n{report}")
+    if not args.json:
+        print(report)
 
 
 def read_models(
     path: Path, defaults: dict[str, Any], seed: int
-) -> dict[str, tuple[VAE, BetaLoss]]:
+) -> dict[str, VAE | tuple[VAE, BetaLoss]]:
     """Reads the models of a JSON file.
 
     Args:
@@ -105,22 +110,21 @@ def read_models(
         raise ValueError(f"--models (={str(path)!r}) is not JSON: {error}") from None
     if not isinstance(entries, dict) or not all(isinstance(e, dict) for e in entries.values()):
         raise ValueError(f"--models (={str(path)!r}) must map names to models")
-    found = {}
+    found: dict[str, VAE | tuple[VAE, BetaLoss]] = {}
     for name, entry in entries.items():
         unknown = entry.keys() - {"model", "loss", "file"}
-        if unknown or ("file" in entry and "model" in entry):
+        if unknown or ("file" in entry and len(entry) > 1):
             raise ValueError(
-                f"--models (={str(path)!r}): {name!r} must have `model` and `loss`, or `file` and "
-                f"`loss`, not {', '.join(sorted(entry))}"
+                f"--models (={str(path)!r}): {name!r} must have `model` and `loss`, or `file`, "
+                f"not {', '.join(sorted(entry))}"
             )
         try:
             loss = BetaLoss(**entry.get("loss", {}))
             if "file" in entry:
-                model = VAE.load(entry["file"])
+                found[name] = VAE.load(entry["file"])
             else:
                 torch.manual_seed(seed)
-                model = VAE(**{**defaults, **entry.get("model", {})})
+                found[name] = (VAE(**{**defaults, **entry.get("model", {})}), loss)
         except (TypeError, ValueError) as error:
             raise ValueError(f"--models (={str(path)!r}): {name!r}: {error}") from None
-        found[name] = (model, loss)
     return found

@@ -39,8 +39,8 @@ def run(args: argparse.Namespace) -> None:
     training = open_pictures(args.training, model.input_shape) if args.training else None
     figures = evaluate(
         model,
-        pictures.images,
-        None if training is None else training.images,
+        pictures,
+        training,
         importance_samples=args.samples,
         seed=args.seed,
     ).figures

@@ -5,7 +5,7 @@ print(found)
 found.save()
 """
 
-from easyvae.comparison.compare import compare
 from easyvae.comparison.result import Comparison, Result
+from easyvae.comparison.trials import compare
 
 __all__ = ["Comparison", "Result", "compare"]

@@ -1,6 +1,7 @@
 """Names of models, and of their files."""
 
 import re
+import unicodedata
 
 
 def file_name(name: str) -> str:
@@ -10,4 +11,5 @@ def file_name(name: str) -> str:
         >>> file_name("beta 0.05"), file_name("../v3")
         ('beta-0.05', 'v3')
     """
+    name = unicodedata.normalize("NFC", name)
     return re.sub(r"[^\w.]+", "-", name).strip("-.") or "model"

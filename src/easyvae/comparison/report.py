@@ -1,11 +1,12 @@
 """The report of a comparison: one HTML file that holds its pictures and asks for nothing else."""
 
 import base64
+import math
 from collections.abc import Mapping
 from html import escape
 from typing import Any
 
-from easyvae.comparison.tables import TABLES, Table, cells, shown_columns
+from easyvae.comparison.tables import RANKS, TABLES, Table, cells, shown_columns
 from easyvae.evaluation import Figures
 
 PICTURES = {
@@ -54,13 +55,15 @@ table { border-collapse: collapse; font-variant-numeric: tabular-nums; min-width
 th, td { padding: .35rem .8rem .35rem 0; text-align: right; white-space: nowrap;
   border-bottom: 1px solid var(--line); }
 th { font-weight: 500; color: var(--soft); vertical-align: bottom; }
-th:first-child, td:first-child { text-align: left; }
-td.best { color: var(--best); font-weight: 650; }
+th:first-child { text-align: left; }
+tbody th { color: inherit; font-weight: 400; }
+td strong { color: var(--best); font-weight: 650; }
 figure { margin: .6rem 0 0; }
 figure div { background: #fff; border-radius: 6px; padding: .5rem; width: max-content;
   max-width: 100%; overflow-x: auto; }
 img { display: block; height: auto; max-width: 100%; }
 @media (max-width: 40rem) { img.grid { max-width: none; width: 42rem; } }
+@media print { .wide, figure div { overflow: visible; } figure, tr { break-inside: avoid; } }
 """
 
 
@@ -77,8 +80,9 @@ def render_report(record: Mapping[str, Any], pictures: Mapping[str, bytes]) -> s
     models, facts = record["models"], record["facts"]
     table: dict[str, Figures] = {name: model["figures"] for name, model in models.items()}
     size = " x ".join(map(str, facts["input_shape"]))
+    title = f"{len(models)} model{'s' * (len(models) > 1)} side by side"
     parts = [
-        f"<h1>{len(models)} model{'s' * (len(models) > 1)} side by side</h1>",
+        f"<h1>{title}</h1>",
         f'<p class="soft">{facts["training"]:,} images for training, {facts["held_out"]:,} held '
         f"out, {size}, seed {facts['seed']}. All figures are of the held-out images, averaged "
         "over them; the best of a column stands out.</p>",
@@ -92,10 +96,10 @@ def render_report(record: Mapping[str, Any], pictures: Mapping[str, bytes]) -> s
     return (
         '<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
         '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
-        f"<title>{len(models)} models side by side</title>\n"
-        f'<link rel="icon" href="data:,">\n<style>{_STYLE}</style>\n</head>\n<body>\n'
+        f"<title>{title}</title>\n"
+        f'<link rel="icon" href="data:,">\n<style>{_STYLE}</style>\n</head>\n<body>\n<main>\n'
         + "\n".join(part for part in parts if part)
-        + "\n</body>\n</html>\n"
+        + "\n</main>\n</body>\n</html>\n"
     )
 
 
@@ -104,21 +108,21 @@ def _highlights(table: Mapping[str, Figures]) -> str:
     if len(table) < 2:
         return ""
     lines = []
-    for figure, best, text in (
-        ("mse", min, "reconstructs with the least error (MSE {:.4f})"),
-        ("sharpness", max, "has the sharpest reconstructions ({:.2f} of the originals)"),
-        ("slerp_sharpness", max, "keeps most sharpness half-way along a slerp ({:.2f})"),
-        ("elbo", max, "has the highest ELBO ({:,.1f} nats)"),
-        ("prior_frechet", min, "has the closest samples of the prior (Frechet {:.3g})"),
-        ("mixture_frechet", min, "has the closest samples of a mixture (Frechet {:.3g})"),
+    for figure, rank, text in (
+        ("mse", "low", "reconstructs with the least error (MSE {:.4f})"),
+        ("sharpness", "one", "reconstructs most sharply ({:.2f} of the originals' sharpness)"),
+        ("slerp_sharpness", "one", "is sharpest half-way along a slerp ({:.3f} of the originals)"),
+        ("elbo", "high", "has the highest ELBO ({:,.1f} nats)"),
+        ("prior_frechet", "low", "has the closest samples of the prior (Frechet {:.3g})"),
+        ("mixture_frechet", "low", "has the closest samples of a mixture (Frechet {:.3g})"),
     ):
         known = {
             name: value
             for name, figures in table.items()
-            if (value := figures[figure]) is not None
+            if (value := figures[figure]) is not None and math.isfinite(value)
         }
         if known:
-            name = best(known, key=known.__getitem__)
+            name = min(known, key=lambda name: RANKS[rank](known[name]))
             lines.append(f"<li><b>{escape(name)}</b> {text.format(known[name])}</li>")
     return f"<ul>{''.join(lines)}</ul>"
 
@@ -128,17 +132,17 @@ def _table(group: Table, table: Mapping[str, Figures]) -> str:
     if not columns:
         return ""
     written = [cells(column, table) for column in columns]
-    head = "".join(f"<th>{escape(column.title)}</th>" for column in columns)
+    head = "".join(f'<th scope="col">{escape(column.title)}</th>' for column in columns)
     rows = []
     for i, name in enumerate(table):
         row = "".join(
-            f'<td class="best">{text}</td>' if best else f"<td>{text}</td>"
+            f"<td><strong>{text}</strong></td>" if best else f"<td>{text}</td>"
             for text, best in (column[i] for column in written)
         )
-        rows.append(f"<tr><td>{escape(name)}</td>{row}</tr>")
+        rows.append(f'<tr><th scope="row">{escape(name)}</th>{row}</tr>')
     return (
         f"<h2>{escape(group.title)}</h2>\n<p>{escape(group.text)}</p>\n"
-        f'<div class="wide"><table><thead><tr><th></th>{head}</tr></thead>'
+        f'<div class="wide" tabindex="0"><table><thead><tr><td></td>{head}</tr></thead>'
         f"<tbody>{''.join(rows)}</tbody></table></div>"
     )
 
@@ -151,7 +155,7 @@ def _picture(name: str, pictures: Mapping[str, bytes]) -> str:
     data = base64.b64encode(pictures[name]).decode()
     return (
         f"<h2>{escape(title)}</h2>\n<p>{escape(text)}</p>\n"
-        f'<figure><div><img{grid} alt="{escape(title)}" '
+        f'<figure><div tabindex="0"><img{grid} alt="{escape(title)}" '
         f'src="data:image/png;base64,{data}"></div></figure>'
     )
 
@@ -162,7 +166,7 @@ def _models(models: Mapping[str, Mapping[str, Any]]) -> str:
         config = model["config"]
         seconds = model["seconds"]
         entries = [
-            escape(model["loss"]),
+            escape(model["loss"] or "trained before"),
             escape(" ".join(map(str, config["channels"]))),
             f"{config['latent']}",
             f"{model['parameters']:,}",
@@ -170,11 +174,11 @@ def _models(models: Mapping[str, Mapping[str, Any]]) -> str:
             "" if seconds is None else f"{seconds:,.0f}",
         ]
         row = "".join(f"<td>{entry}</td>" for entry in entries)
-        rows.append(f"<tr><td>{escape(name)}</td>{row}</tr>")
+        rows.append(f'<tr><th scope="row">{escape(name)}</th>{row}</tr>')
     titles = ("loss", "channels", "latents", "parameters", "epochs", "seconds")
-    head = "".join(f"<th>{title}</th>" for title in titles)
+    head = "".join(f'<th scope="col">{title}</th>' for title in titles)
     return (
         "<h2>The models</h2>\n"
-        f'<div class="wide"><table><thead><tr><th></th>{head}</tr></thead>'
+        f'<div class="wide" tabindex="0"><table><thead><tr><td></td>{head}</tr></thead>'
         f"<tbody>{''.join(rows)}</tbody></table></div>"
     )

@@ -3,7 +3,7 @@
 import io
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from os import PathLike
 from pathlib import Path
@@ -34,13 +34,13 @@ class Result:
 
     Attributes:
         model: The model, trained.
-        loss: What it was trained with.
-        history: Of its training; `None` if it came trained.
+        loss: What it was trained with; `None` if it came trained.
+        history: Of its training, likewise.
         evaluation: What it measures on the held-out pictures.
     """
 
     model: VAE
-    loss: BetaLoss
+    loss: BetaLoss | None
     history: History | None
     evaluation: Evaluation
 
@@ -77,6 +77,14 @@ class Comparison:
         if name not in self.results:
             raise KeyError(f"no model {name!r}; there are {', '.join(map(repr, self.results))}")
         return self.results[name]
+
+    def __len__(self) -> int:
+        """Returns how many models there are."""
+        return len(self.results)
+
+    def __iter__(self) -> Iterator[str]:
+        """Iterates over the models' names."""
+        return iter(self.results)
 
     @property
     def table(self) -> dict[str, Figures]:
@@ -177,7 +185,8 @@ class Comparison:
         """Writes the report and all that belongs to it; each file is written whole or not at all.
 
         The folder gets `report.html`, which holds its pictures and needs no other file,
-        `results.json`, a PNG of each figure, and `models/` with each model's file.
+        `results.json`, a PNG of each figure, and `models/` with each model as it was measured:
+        with the last epoch's weights.
 
         Args:
             folder: Where to; the comparison's own folder if it has one.
@@ -202,7 +211,9 @@ class Comparison:
         }
         if self.pictures.ndim == 4 and self.pictures.shape[1] in (1, 3):
             figures["reconstructions"] = self.figure_reconstructions()
-            figures["interpolations"] = self.figure_interpolations(0, len(self.pictures) > 1)
+            figures["interpolations"] = self.figure_interpolations(
+                0, min(1, len(self.pictures) - 1)
+            )
             figures["samples"] = self.figure_samples()
         drawn = {name: _png(figure) for name, figure in figures.items()}
         for name, data in drawn.items():
@@ -221,15 +232,18 @@ class Comparison:
             models[name] = {
                 "config": result.model.config,
                 "parameters": sum(p.numel() for p in result.model.parameters()),
-                "loss": repr(result.loss),
-                "beta": result.loss.beta,
+                "loss": None if result.loss is None else repr(result.loss),
+                "beta": None if result.loss is None else result.loss.beta,
                 "epochs": None if history is None else len(history),
                 "seconds": None if history is None else sum(row["seconds"] for row in history),
                 "figures": {
                     figure: value if value is None or math.isfinite(value) else None
                     for figure, value in evaluation.figures.items()
                 },
-                "kl_per_dimension": evaluation.kl_per_dimension.tolist(),
+                "kl_per_dimension": [
+                    value if math.isfinite(value) else None
+                    for value in evaluation.kl_per_dimension.tolist()
+                ],
             }
         return {"easyvae": __version__, "facts": self.facts, "models": models}
 

@@ -1,6 +1,7 @@
 """The figures of a comparison as tables."""
 
-from collections.abc import Mapping
+import math
+from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
 from easyvae.evaluation import Figures
@@ -13,7 +14,7 @@ class Column(NamedTuple):
         figure: Which figure, see `easyvae.evaluation.FIGURES`.
         title: What stands above it.
         format: How a number is written.
-        best: The better end, "low" or "high", or "" where neither is.
+        best: What is best, "low", "high" or "one" (what is nearest to 1), or "" for nothing.
     """
 
     figure: str
@@ -46,47 +47,49 @@ TABLES = (
             Column("mse", "MSE", ".4f", "low"),
             Column("psnr", "PSNR, dB", ".2f", "high"),
             Column("ssim", "SSIM", ".3f", "high"),
-            Column("sharpness", "sharpness", ".2f", "high"),
+            Column("sharpness", "sharpness", ".2f", "one"),
         ),
     ),
     Table(
         "Likelihood",
-        "In nats per picture, by one likelihood for all models, whatever their beta: the "
+        "In nats per picture, by one likelihood for all models, whatever their loss and beta: the "
         "reconstruction term from a sample of the posterior, the KL divergence from the prior, "
-        "and the evidence lower bound (ELBO), minus their sum. Latents are active where the "
-        "posterior mean varies from picture to picture.",
+        "and the evidence lower bound (ELBO), minus their sum. Of greys between 0 and 1 the "
+        "Bernoulli likelihood is not normalised: these figures rank models of one data set, and "
+        "compare with no others. Units are active where the posterior mean varies from picture "
+        "to picture.",
         (
             Column("reconstruction", "reconstruction", ",.1f", "low"),
             Column("kl", "KL", ",.1f"),
             Column("elbo", "ELBO", ",.1f", "high"),
-            Column("bits_per_dimension", "bits per value", ".3f", "low"),
+            Column("bits_per_dimension", "bits/dim", ".3f", "low"),
             Column("log_likelihood", "log-likelihood", ",.1f", "high"),
-            Column("active_units", "active latents", ".0f"),
+            Column("active_units", "active units", ".0f"),
         ),
     ),
     Table(
         "Interpolation",
-        "Half-way between two held-out pictures, as a share of the ends: sharpness and contrast "
-        "below 1 mean that the middle fades; a distance above 1 means that it lies further from "
-        "the training pictures than a plain reconstruction does. Evenness is the largest step "
-        "over the average one: 1 is even.",
+        "Half-way between two held-out pictures: sharpness and contrast are shares of the "
+        "originals', to be read beside the reconstructions' own. A distance above 1 means that "
+        "the middle lies further from the training pictures than its two ends do. Evenness is the "
+        "largest step over the average one: 1 is even.",
         (
-            Column("slerp_sharpness", "sharpness, slerp", ".2f", "high"),
-            Column("lerp_sharpness", "lerp", ".2f"),
-            Column("slerp_contrast", "contrast, slerp", ".3f", "high"),
-            Column("lerp_contrast", "lerp", ".3f"),
-            Column("slerp_distance", "distance, slerp", ".3f", "low"),
-            Column("lerp_distance", "lerp", ".3f"),
-            Column("slerp_evenness", "evenness, slerp", ".2f", "low"),
-            Column("lerp_evenness", "lerp", ".2f"),
+            Column("slerp_sharpness", "sharpness, slerp", ".3f", "one"),
+            Column("lerp_sharpness", "sharpness, lerp", ".3f"),
+            Column("slerp_contrast", "contrast, slerp", ".3f", "one"),
+            Column("lerp_contrast", "contrast, lerp", ".3f"),
+            Column("slerp_distance", "distance, slerp", ".3f"),
+            Column("lerp_distance", "distance, lerp", ".3f"),
+            Column("slerp_evenness", "evenness, slerp", ".2f"),
+            Column("lerp_evenness", "evenness, lerp", ".2f"),
         ),
     ),
     Table(
         "Samples",
         "How far sets of new pictures are from the held-out ones: a Frechet distance between "
         "fixed random features, which is not the Inception FID and compares only with itself. The "
-        "mixture is one of ten normal distributions, fitted to the training pictures' latents. No "
-        "samples can be much closer than the reconstructions.",
+        "mixture is one of ten normal distributions, fitted to the training pictures' latents. "
+        "Reconstructions show what the decoder's blur alone costs.",
         (
             Column("prior_frechet", "prior", ".3g", "low"),
             Column("mixture_frechet", "mixture", ".3g", "low"),
@@ -95,16 +98,26 @@ TABLES = (
     ),
 )
 
+RANKS: dict[str, Callable[[float], float]] = {
+    "low": lambda value: value,
+    "high": lambda value: -value,
+    "one": lambda value: abs(value - 1),
+}
+"""The smaller, the better."""
+
+HEADINGS = {"slerp_sharpness": "slerp sharpness", "prior_frechet": "prior Frechet"}
+"""Titles that say more where no table's heading is above them."""
+
 SUMMARY = ("mse", "ssim", "sharpness", "kl", "elbo", "slerp_sharpness", "prior_frechet")
 
 
 def cells(column: Column, table: Mapping[str, Figures]) -> list[tuple[str, bool]]:
     """Writes a column: for each model its figure, and whether that is the best one."""
     values = [figures[column.figure] for figures in table.values()]
-    known = [value for value in values if value is not None]
+    known = [value for value in values if value is not None and math.isfinite(value)]
     best = None
     if len(known) > 1 and column.best:
-        best = min(known) if column.best == "low" else max(known)
+        best = min(known, key=RANKS[column.best])
     return [
         (
             "" if value is None else format(value, column.format),
@@ -125,9 +138,9 @@ def shown_columns(columns: tuple[Column, ...], table: Mapping[str, Figures]) -> 
 
 def describe_table(table: Mapping[str, Figures]) -> str:
     """Writes the most telling figures as lines of text, the best of each column with a star."""
-    every = {column.figure: (group, column) for group in TABLES for column in group.columns}
-    chosen = shown_columns(tuple(every[figure][1] for figure in SUMMARY), table)
-    rows = [["", *(_heading(column) for column in chosen)]]
+    every = {column.figure: column for group in TABLES for column in group.columns}
+    chosen = shown_columns(tuple(every[figure] for figure in SUMMARY), table)
+    rows = [["", *(HEADINGS.get(column.figure, column.title) for column in chosen)]]
     written = [cells(column, table) for column in chosen]
     for i, name in enumerate(table):
         rows.append([name, *(text + "*" * best for text, best in (c[i] for c in written))])
@@ -136,8 +149,3 @@ def describe_table(table: Mapping[str, Figures]) -> str:
         "  ".join([row[0].ljust(widths[0]), *map(str.rjust, row[1:], widths[1:])]) for row in rows
     ]
     return "\n".join(line.rstrip() for line in lines)
-
-
-def _heading(column: Column) -> str:
-    names = {"slerp_sharpness": "slerp sharpness", "prior_frechet": "prior Frechet"}
-    return names.get(column.figure, column.title)

@@ -4,7 +4,7 @@ figures = evaluate(model, held_out, training).figures
 figures["mse"], figures["elbo"], figures["slerp_sharpness"]
 """
 
-from easyvae.evaluation.evaluator import Evaluator, Features, evaluate
+from easyvae.evaluation.evaluator import Evaluator, evaluate
 from easyvae.evaluation.figures import FIGURES, Evaluation, Figures
 
-__all__ = ["FIGURES", "Evaluation", "Evaluator", "Features", "Figures", "evaluate"]
+__all__ = ["FIGURES", "Evaluation", "Evaluator", "Figures", "evaluate"]

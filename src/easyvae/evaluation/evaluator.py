@@ -1,18 +1,20 @@
 """Measures models on pictures that they have not seen."""
 
 import math
-from collections.abc import Callable, Iterable, Iterator
-from typing import TypeAlias
+from collections.abc import Iterable, Iterator
+from typing import Any, Literal
 
 import torch
 from torch import Tensor
 
 from easyvae import metrics
-from easyvae.data import Images
+from easyvae.data import Images, Sample, as_pictures
 from easyvae.data.random_state import mixed_seed
 from easyvae.evaluation.figures import FIGURES, Evaluation, Figures
+from easyvae.geometry import as_int
 from easyvae.latents import GaussianMixture, eval_mode, lerp, reparameterize, slerp
 from easyvae.losses import kl_divergence
+from easyvae.metrics import Features
 from easyvae.model import VAE
 
 PIECE = 256
@@ -22,7 +24,7 @@ PAIRS, STEPS = 64, 11
 """How many interpolations are measured, and how many frames each has."""
 
 SAMPLES = 1000
-"""How many new images are drawn from the prior, and from the mixture."""
+"""How many new images are drawn at most: as many as there are images held out."""
 
 FITTED = 8192
 """As many training images are looked at, to fit the mixture and to find the nearest one."""
@@ -30,13 +32,11 @@ FITTED = 8192
 WINDOW = 11
 """The side that a picture must have for a structural similarity, and for features."""
 
-Features: TypeAlias = Callable[[Tensor], Tensor]
-
 
 def evaluate(
     model: VAE,
-    images: Images,
-    training: Images | None = None,
+    images: Any,
+    training: Any = None,
     *,
     features: Features = metrics.random_features,
     importance_samples: int = 0,
@@ -52,11 +52,12 @@ def evaluate(
 
     Args:
         model: The model.
-        images: The images held out, (N, C, *spatial): float in the data's range, or uint8.
-        training: Those that the model was trained on, see `Evaluator`.
-        features: Maps pictures (n, C, H, W) in [0, 1] to features (n, F).
-        importance_samples: Samples per image of the importance-weighted log-likelihood; 0
-            leaves it out.
+        images: The images held out: any data that `fit` takes, but for a `DataLoader`.
+        training: Those that the model was trained on, likewise. With them, samples of a Gaussian
+            mixture and distances to the nearest training image are measured, on at most 8,192.
+        features: Maps pictures (n, C, H, W) in [0, 1], on the CPU, to features (n, F).
+        importance_samples: Samples per image of the importance-weighted log-likelihood, of a
+            model with a sigmoid; 0 leaves it out.
         components: Of the Gaussian mixture.
         seed: Of all noise.
 
@@ -73,8 +74,8 @@ def evaluate(
         True
     """
     evaluator = Evaluator(
-        images,
-        training,
+        _shuffled(images, model, seed),
+        None if training is None else _shuffled(training, model, seed),
         features=features,
         importance_samples=importance_samples,
         components=components,
@@ -90,17 +91,17 @@ class Evaluator:
 
     Args:
         images: The images held out, (N, C, *spatial): float in the data's range, or uint8.
-        training: Those that the models were trained on. With them, samples of a Gaussian mixture
-            and distances to the nearest training image are measured, on the first 8,192.
-        features: Maps pictures (n, C, H, W) in [0, 1] to features (n, F), in which distances
-            between pictures and between sets of them are taken.
-        importance_samples: How many samples the importance-weighted log-likelihood takes per
-            image; 0 leaves it out.
+        training: Those that the models were trained on, in a random order: the first 8,192 count.
+        likelihood: "bernoulli" or "normal", to measure all models by one; by default a model's
+            output decides.
+        features: See `evaluate`, as all arguments that follow.
+        importance_samples: Samples per image, or 0.
         components: Of the Gaussian mixture.
         seed: Of all noise.
 
     Raises:
-        ValueError: If there are no images.
+        ValueError: If there are no images, an argument is out of its range, or `features` gives
+            other than (n, F).
 
     Example:
         >>> model = VAE(channels=[8, 16], latent=4, image_size=16)
@@ -114,28 +115,38 @@ class Evaluator:
         images: Images,
         training: Images | None = None,
         *,
+        likelihood: Literal["bernoulli", "normal"] | None = None,
         features: Features = metrics.random_features,
         importance_samples: int = 0,
         components: int = 10,
         seed: int = 0,
     ) -> None:
-        """Computes the features of the images, which all models share."""
+        """Looks at the images: at their range, and at what all models are held against."""
         if not len(images):
             raise ValueError("`images` must hold at least one image")
         self.images = images
         self.training = training
-        self.importance_samples = importance_samples
-        self.components = components
+        self.likelihood = likelihood
+        self.features = features
+        self.importance_samples = as_int("importance_samples", importance_samples, least=0)
+        self.components = as_int("components", components)
         self.seed = seed
-        # Signals, volumes and tiny pictures go without features and structural similarity.
+        energy, contrast, low, high = 0.0, 0.0, math.inf, -math.inf
+        for x in _pieces(images):
+            if min(x.shape[2:]) >= 3:
+                energy += float(metrics.laplacian_energy(x).sum())
+            contrast += float(_contrast(x).sum())
+            low, high = min(low, float(x.min())), max(high, float(x.max()))
+        self._energy, self._contrast = energy / len(images), contrast / len(images)
+        # What asks for a range of 0 to 1, or for pictures, leaves other data out.
+        self._bounded = low >= 0 and high <= 1
         shape = images[:1].shape
-        self._pictures = len(shape) == 4 and min(shape[2:]) >= WINDOW
-        self._features = features if self._pictures else None
-        self._held_out = self._trained = None
-        if self._features is not None:
-            self._held_out = _collect(self._features, _pieces(images))
+        self._pictures = self._bounded and len(shape) == 4 and min(shape[2:]) >= WINDOW
+        self._held_out = self._trained = torch.empty(0, 0)
+        if self._pictures:
+            self._held_out = self._collect(_pieces(images))
             if training is not None:
-                self._trained = _collect(self._features, _pieces(training, FITTED))
+                self._trained = self._collect(_pieces(training, FITTED))
 
     def __call__(self, model: VAE) -> Evaluation:
         """Measures a model."""
@@ -155,7 +166,8 @@ class Evaluator:
             The posterior means, (N, D), the average KL divergence of each latent, (D,), and the
             figures.
         """
-        bounded = model.output == "sigmoid"
+        usual = "bernoulli" if model.output == "sigmoid" else "normal"
+        bernoulli = (self.likelihood or usual) == "bernoulli"
         parts: dict[str, list[Tensor]] = {}
         means = []
         held = torch.zeros(model.latent, dtype=torch.float64)
@@ -165,22 +177,23 @@ class Evaluator:
             shown = model.decode(mean)
             z = reparameterize(mean, log_var, generator=self._generator(model, "elbo", number))
             logits = model.decoder(z)
-            kl = kl_divergence(mean, log_var).double().cpu()
+            kl = kl_divergence(mean, log_var).cpu().double()
             held += kl.sum(0)
             values = {
                 "mse": metrics.mse(shown, x),
                 "kl": kl.sum(1),
-                "energy": metrics.laplacian_energy(shown),
-                "original energy": metrics.laplacian_energy(x),
             }
-            if bounded:
-                values["reconstruction"] = -metrics.bernoulli_log_likelihood(logits, x)
+            if self._energy:
+                values["energy"] = metrics.laplacian_energy(shown)
+            if self._bounded:
                 values["psnr"] = metrics.psnr(shown, x)
-            else:
-                values["error"] = metrics.mse(logits, x)
             if self._pictures:
                 values["ssim"] = metrics.ssim(shown, x)
-            if self.importance_samples and bounded:
+            if bernoulli:
+                values["reconstruction"] = -metrics.bernoulli_log_likelihood(logits, x)
+            else:
+                values["error"] = metrics.mse(model.decode(z), x)
+            if self.importance_samples and bernoulli:
                 values["log_likelihood"] = metrics.importance_weighted_log_likelihood(
                     x,
                     mean,
@@ -190,11 +203,11 @@ class Evaluator:
                     generator=self._generator(model, "importance", number),
                 )
             for name, value in values.items():
-                parts.setdefault(name, []).append(value.double().cpu())
+                parts.setdefault(name, []).append(value.cpu().double())
             means.append(mean.float().cpu())
         average = {name: float(torch.cat(values).mean()) for name, values in parts.items()}
         size = math.prod(model.input_shape)
-        if not bounded:  # a normal with the one variance that makes the set most likely
+        if not bernoulli:  # a normal with the one variance that makes the set most likely
             variance = max(average["error"], 1e-7)
             average["reconstruction"] = size / 2 * (math.log(2 * math.pi * variance) + 1)
         elbo = -(average["reconstruction"] + average["kl"])
@@ -204,7 +217,7 @@ class Evaluator:
             held / len(latents),
             {
                 **{name: average[name] for name in FIGURES if name in average},
-                "sharpness": average["energy"] / max(average["original energy"], 1e-12),
+                "sharpness": average["energy"] / self._energy if self._energy else None,
                 "elbo": elbo,
                 "bits_per_dimension": float(metrics.bits_per_dimension(-elbo, size)),
                 "active_units": float(metrics.active_units(latents)) if len(latents) > 1 else None,
@@ -224,42 +237,42 @@ class Evaluator:
             frames = model.decode(z.flatten(0, 1)).cpu().unflatten(0, z.shape[:2])
             middle, ends = frames[STEPS // 2], frames[[0, -1]].flatten(0, 1)
             figures[f"{name}_evenness"] = float(metrics.evenness(frames).mean())
-            for measure, function in (
-                ("sharpness", metrics.laplacian_energy),
-                ("contrast", _contrast),
-            ):
-                against = float(function(ends).mean())
-                if against > 0:
-                    figures[f"{name}_{measure}"] = float(function(middle).mean()) / against
+            if self._energy:
+                energy = float(metrics.laplacian_energy(middle).mean())
+                figures[f"{name}_sharpness"] = energy / self._energy
+            if self._contrast:
+                figures[f"{name}_contrast"] = float(_contrast(middle).mean()) / self._contrast
             figures[f"{name}_distance"] = self._distance(middle, ends)
         return figures
 
     def _distance(self, middle: Tensor, ends: Tensor) -> float | None:
         """Compares how far pictures are from the nearest training picture."""
-        if self._features is None or self._trained is None:
+        if not len(self._trained):
             return None
         far, near = (
-            float(metrics.nearest_distance(self._features(x), self._trained).mean())
+            float(metrics.nearest_distance(self._collect([x]), self._trained).mean())
             for x in (middle, ends)
         )
         return far / near if near > 0 else None
 
     def _samples(self, model: VAE, mixture: GaussianMixture | None) -> Figures:
         """Measures how close new images, and reconstructions, are to the held-out ones."""
-        if self._features is None or self._held_out is None or len(self._held_out) < 2:
+        if len(self._held_out) < 2:
             return {}
-        noise = torch.randn(SAMPLES, model.latent, generator=self._generator(None, "samples"))
+        # As many as there are images: the distance falls with the number of samples.
+        count = min(SAMPLES, len(self._held_out))
+        noise = torch.randn(count, model.latent, generator=self._generator(None, "samples"))
         sets = {"prior_frechet": noise}
         if mixture is not None:
             sets["mixture_frechet"] = mixture.sample(
-                SAMPLES, generator=self._generator(None, "mixture")
+                count, generator=self._generator(None, "mixture")
             )
         drawn = {
             **{name: map(model.decode, z.split(PIECE)) for name, z in sets.items()},
-            "reconstruction_frechet": map(model.reconstruct, _pieces(self.images)),
+            "reconstruction_frechet": map(model.reconstruct, _pieces(self.images, count)),
         }
         return {
-            name: metrics.frechet_distance(_collect(self._features, parts), self._held_out)
+            name: metrics.frechet_distance(self._collect(parts), self._held_out)
             for name, parts in drawn.items()
         }
 
@@ -276,9 +289,28 @@ class Evaluator:
         z = torch.cat(latents)
         return GaussianMixture.fit(z, min(self.components, len(z)), seed=self.seed)
 
+    @torch.no_grad()
+    def _collect(self, parts: Iterable[Tensor]) -> Tensor:
+        """Computes the features of pictures that come in parts, (N, F)."""
+        found = []
+        for x in parts:
+            features = self.features(x.clamp(0, 1).cpu())
+            if not isinstance(features, Tensor) or features.shape[:-1] != x.shape[:1]:
+                got = tuple(features.shape) if isinstance(features, Tensor) else type(features)
+                raise ValueError(f"`features` returned {got}; it must return ({len(x)}, F)")
+            found.append(features.cpu().float())
+        return torch.cat(found)
+
     def _generator(self, model: VAE | None, use: str, number: int = 0) -> torch.Generator:
         device = "cpu" if model is None else next(model.parameters()).device
         return torch.Generator(device).manual_seed(mixed_seed(self.seed, use, number))
+
+
+def _shuffled(data: Any, model: VAE, seed: int) -> Sample:
+    """Opens data that a model takes, in a random order."""
+    pictures = as_pictures(data, model.input_shape)
+    generator = torch.Generator().manual_seed(mixed_seed(seed, "order"))
+    return Sample(pictures, torch.randperm(len(pictures), generator=generator))
 
 
 def _pieces(images: Images, most: int | None = None) -> Iterator[Tensor]:
@@ -287,11 +319,6 @@ def _pieces(images: Images, most: int | None = None) -> Iterator[Tensor]:
     for start in range(0, count, PIECE):
         x = images[start : min(start + PIECE, count)]
         yield x.float() / 255 if x.dtype == torch.uint8 else x.float()
-
-
-def _collect(features: Features, parts: Iterable[Tensor]) -> Tensor:
-    """Computes the features of pictures that come in parts, (N, F)."""
-    return torch.cat([features(x.clamp(0, 1)).float().cpu() for x in parts])
 
 
 def _contrast(images: Tensor) -> Tensor:

@@ -20,8 +20,8 @@ FIGURES = {
     "log_likelihood": "importance-weighted bound on the log-likelihood, in nats",
     "active_units": "latents whose posterior mean varies over the images",
     "slerp_evenness": "largest step of a slerp over its average step; 1 is even",
-    "slerp_sharpness": "Laplacian energy half-way along a slerp, as a share of its ends'",
-    "slerp_contrast": "standard deviation half-way along a slerp, as a share of its ends'",
+    "slerp_sharpness": "Laplacian energy half-way along a slerp, as a share of the originals'",
+    "slerp_contrast": "standard deviation half-way along a slerp, as a share of the originals'",
     "slerp_distance": "distance from half-way to the nearest training image, over its ends'",
     "lerp_evenness": "the same along a lerp",
     "lerp_sharpness": "the same along a lerp",
@@ -29,7 +29,7 @@ FIGURES = {
     "lerp_distance": "the same along a lerp",
     "prior_frechet": "Frechet distance of samples of the prior from the images",
     "mixture_frechet": "the same of samples of a Gaussian mixture fitted to the training latents",
-    "reconstruction_frechet": "the same of the images' reconstructions",
+    "reconstruction_frechet": "the same of as many of the images' reconstructions",
 }
 """What is measured, averaged over images. The distances are taken in the features' space."""
 

@@ -46,9 +46,15 @@ def measure(model: VAE, loss: BetaLoss, images: Tensor, count: int) -> tuple[flo
     rest = model.decoder(torch.zeros_like(posterior.mean[:1]))
     moved = posterior.mean[:, :count].square().sum()
     gain = float((logits - rest).square().sum() / moved.clamp(min=1e-12))
-    noise = torch.randn(logits.shape, generator=torch.Generator().manual_seed(0)).to(logits) / 10
+    # Changes that latents make: of finer ones, some losses think otherwise.
+    step = torch.randn(posterior.mean.shape, generator=torch.Generator().manual_seed(0))
+    noise = model.decoder(posterior.mean + step.to(posterior.mean)) - logits
+    noise = noise / (10 * noise.square().mean().sqrt().clamp(min=1e-6))
     ahead, behind, here = (
-        _terms(model, loss, images, posterior, logits + change).reconstruction.mean().double()
+        _terms(model, loss, images, posterior, logits + change)
+        .reconstruction.mean()
+        .cpu()
+        .double()
         for change in (noise, -noise, 0)
     )
     bend = float(ahead + behind - 2 * here)

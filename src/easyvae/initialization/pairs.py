@@ -1,5 +1,6 @@
 """How codes pass through activations: two units of opposite sign for each."""
 
+import copy
 from typing import NamedTuple, Self
 
 import torch
@@ -45,6 +46,7 @@ class Pairs(NamedTuple):
 
 def linear_gain(activation: nn.Module) -> tuple[float, float]:
     """Returns `c` in `f(u) - f(-u) = c u`, and how large `u` may be on average for that."""
+    activation = copy.deepcopy(activation).cpu().float()  # it may have parameters
     u = torch.linspace(-3, 3, 601)
     density = torch.exp(-(u**2) / 2)
     gain = 0.0

@@ -13,6 +13,7 @@ from easyvae.initialization.dense import Heads, principal, room
 from easyvae.initialization.pairs import linear_gain
 from easyvae.initialization.tiles import (
     PIECE,
+    SAMPLE,
     Level,
     as_floats,
     codes_of,
@@ -22,9 +23,6 @@ from easyvae.initialization.tiles import (
 from easyvae.latents import eval_mode
 from easyvae.losses import BetaLoss
 from easyvae.model import VAE
-
-SAMPLE = 8192
-"""As many images are looked at, or fewer where their codes would take much memory."""
 
 _FLOATS = 2**25  # of the codes that are held at once
 _PROBE = 64  # images that go through the whole model, to measure a few numbers
@@ -85,6 +83,9 @@ def principal_start(model: VAE, images: Images, loss: BetaLoss | None = None) ->
             found = _start(model, images, loss)
         except torch.linalg.LinAlgError:  # type: ignore[attr-defined]  # not among torch's stubs
             found = 0  # values that are not finite: for training to report
+        except BaseException:  # Ctrl-C, or an error in the user's loss
+            model.load_state_dict(before)
+            raise
         if found and mean_loss(model, loss, images[:_PROBE]) < was:
             return found
     model.load_state_dict(before)

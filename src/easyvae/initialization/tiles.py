@@ -14,6 +14,9 @@ from easyvae.data import Images
 from easyvae.initialization.pairs import Pairs, linear_gain
 from easyvae.model import VAE
 
+SAMPLE = 8192
+"""As many images are looked at, or fewer where their codes would take much memory."""
+
 PIECE = 256
 """Images whose codes are computed at once, and at least so many tiles' images."""
 
@@ -61,11 +64,8 @@ def set_encoder(model: VAE, images: Images) -> list[Level]:
         grid = tuple(model.plan[len(levels)].inner)
         size_below = below.signs.shape[1] * width ** len(grid)
         count = max(PIECE, math.ceil(20 * size_below / math.prod(grid)))
-        codes = codes_of(levels, as_floats(images[:count]))
-        rows = _tiles(codes, width, grid).flatten(0, -2)
-        mean = rows.mean(0)
-        rows = rows - mean
-        values, vectors = torch.linalg.eigh(rows.T @ rows / len(rows))
+        mean, covariance = _moments(levels, images, min(count, SAMPLE), width, grid)
+        values, vectors = torch.linalg.eigh(covariance)
         kept = min(layer.out_channels // 2, len(values))
         components = vectors.T.flip(0)[:kept]
         scale = size / math.sqrt(max(float(values[-kept:].mean()), 1e-12))
@@ -80,6 +80,20 @@ def set_encoder(model: VAE, images: Images) -> list[Level]:
             if isinstance(block, ResidualBlock):
                 block.silence()
     return levels
+
+
+def _moments(
+    levels: Sequence[Level], images: Images, count: int, width: int, grid: tuple[int, ...]
+) -> tuple[Tensor, Tensor]:
+    """Returns the mean and the covariance of the tiles of the first `count` images."""
+    number, total, outer = 0, torch.zeros(1), torch.zeros(1)
+    count = min(count, len(images))
+    for start in range(0, count, PIECE):
+        codes = codes_of(levels, as_floats(images[start : min(start + PIECE, count)]))
+        rows = _tiles(codes, width, grid).flatten(0, -2).double()
+        number, total, outer = number + len(rows), total + rows.sum(0), outer + rows.T @ rows
+    mean = total / number
+    return mean.float(), (outer / number - mean.outer(mean)).float()
 
 
 def set_decoder(model: VAE, levels: Sequence[Level]) -> None:

@@ -1,12 +1,14 @@
 """What the losses share: the check of a weight, and the names of functions."""
 
 import math
+import re
 
 
 def shown(function: object) -> str:
     """Shows a function or a schedule, the same in every process: without its address."""
     default = type(function).__repr__ is object.__repr__
-    return getattr(function, "__name__", type(function).__name__ if default else repr(function))
+    name = getattr(function, "__name__", type(function).__name__ if default else repr(function))
+    return re.sub(r" at 0x[0-9a-fA-F]+", "", name)
 
 
 def as_weight(name: str, value: object) -> float:

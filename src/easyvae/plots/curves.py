@@ -78,7 +78,12 @@ def plot_rate_distortion(points: Mapping[str, tuple[float, float]]) -> "Figure":
     for i, (name, (rate, distortion)) in enumerate(points.items()):
         axes.plot(rate, distortion, "o", color=colour(i), markersize=8)
         axes.annotate(
-            name, (rate, distortion), xytext=(7, 5), textcoords="offset points", fontsize=9
+            name,
+            (rate, distortion),
+            xytext=(7, 5),
+            textcoords="offset points",
+            fontsize=9,
+            parse_math=False,
         )
     axes.set_xlabel("rate: KL divergence, nats per image")
     axes.set_ylabel("distortion: mean squared error")

@@ -1,5 +1,6 @@
 """What all figures share."""
 
+import io
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -20,7 +21,16 @@ def new_figure(width: float, height: float) -> "Figure":
         from matplotlib.figure import Figure
     except ImportError as error:
         raise ImportError('plots need matplotlib: pip install "easyvae[plot]"') from error
-    return Figure(figsize=(width, height), layout="constrained", dpi=144)
+
+    class NotebookFigure(Figure):
+        """A figure that notebooks show without pyplot."""
+
+        def _repr_png_(self) -> bytes:
+            data = io.BytesIO()
+            self.savefig(data, format="png")
+            return data.getvalue()
+
+    return NotebookFigure(figsize=(width, height), layout="constrained", dpi=144)
 
 
 def colour(number: int) -> str:

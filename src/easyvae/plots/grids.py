@@ -153,6 +153,8 @@ def _plot_sheet(
         places = [(i + 0.5) * paper.shape[1] / columns for i in range(columns)]
         axes.set_xticks(places, column_labels, fontsize=9)
         axes.xaxis.tick_top()
+    for text in (*axes.get_xticklabels(), *axes.get_yticklabels()):
+        text.set_parse_math(False)  # a name with dollars is no formula
     axes.tick_params(length=0)
     axes.spines[:].set_visible(False)
     if title:
