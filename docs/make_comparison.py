@@ -1,4 +1,4 @@
-"""Makes the study of the documentation: `python docs/make_comparison.py`, some ten minutes.
+"""Makes the study of the documentation: `python docs/make_comparison.py`, some five minutes.
 
 Six models are trained on kittens that the library draws itself. The figures and the table go into
 the documentation; the report is left in `betas/`, and the same call goes on if it was stopped.
@@ -34,10 +34,10 @@ found.save()
 for name, figure in {
     "reconstructions": found.figure_reconstructions(6),
     "interpolations": found.figure_interpolations(2, 6),
-    "samples": found.figure_samples(),
+    "samples": found.figure_samples(6),
     "rate-distortion": found.figure_rate_distortion(),
     "latents": found.figure_latents(),
 }.items():
-    figure.savefig(OUT / f"betas-{name}.png", dpi=80)
+    figure.savefig(OUT / f"betas-{name}.jpg", dpi=100, pil_kwargs={"quality": 85})
 (OUT / "betas.txt").write_text(f"{found}\n", encoding="utf-8")
 print(found)

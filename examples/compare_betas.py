@@ -12,7 +12,8 @@ from easyvae.kittens import draw_kittens
 PICTURES = None  # a folder or zip of yours; None draws kittens
 KITTENS = 4000
 BETAS = [2, 1, 0.5, 0.05, 0.005]
-CHANNELS, LATENT = [16, 32, 64, 128], 64
+CHANNELS = [16, 32, 64, 128]
+LATENT = 64
 EPOCHS = 4
 OUT = "betas"
 
