@@ -30,4 +30,4 @@ found = compare(
     out=OUT,
 )
 print(found)
-print(found.save())
+print(f"wrote {found.save()}, with the pictures and models beside it")
