@@ -4,8 +4,8 @@
 
 Each side trains in a process of its own. The plain recipe is trained once, for the most epochs
 asked for, and its held-out error is taken after each epoch, at no cost to its time. `fit` is run
-whole, with its own schedule, for the fewest epochs that are enough: 1, 2, 4, ... The time of `fit`
-is that of the whole call, with all it does before the first step and its own validation left out
+whole, with its own schedule, for the fewest epochs that are enough. The time of `fit` is that of
+the whole call, with all it does before the first step and its own validation left out
 (`validation=None`; both sides are judged on the same pictures, which neither has seen).
 """
 
@@ -131,17 +131,22 @@ def report(arguments: argparse.Namespace) -> None:
         curve = measure(recipe, *fixed, "--epochs", max(arguments.epochs), **python)["curve"]
         for target in arguments.epochs:
             goal = curve[target - 1]
-            epochs = 1
-            while True:
+
+            def reached(epochs: int, goal: Figures = goal) -> bool:
                 if epochs not in runs:
                     runs[epochs] = [
                         measure("ours", *fixed, "--epochs", epochs, "--seed", seed)
                         for seed in range(arguments.rounds)
                     ]
-                reached = max(run[metric] for run in runs[epochs])
-                if reached <= goal[metric] or epochs >= target:
-                    break
+                return max(run[metric] for run in runs[epochs]) <= goal[metric]
+
+            epochs = 1
+            while not reached(epochs) and epochs < target:
                 epochs *= 2
+            low = epochs // 2
+            while reached(epochs) and epochs - low > 1:
+                middle_one = (low + epochs) // 2
+                low, epochs = (low, middle_one) if reached(middle_one) else (middle_one, epochs)
             seconds = [run["seconds"] for run in runs[epochs]]
             ratio = goal["seconds"] / middle(seconds)
             rows.append(
@@ -152,7 +157,7 @@ def report(arguments: argparse.Namespace) -> None:
                     epochs,
                     spread([run[metric] for run in runs[epochs]], digits),
                     spread(seconds, 1),
-                    f"{ratio:.1f}" if reached <= goal[metric] else "not reached",
+                    f"{ratio:.1f}" if reached(epochs) else "not reached",
                 ]
             )
         record[recipe] = curve
