@@ -1,6 +1,5 @@
 """The variational autoencoder and its two halves."""
 
-import math
 import os
 from collections.abc import Sequence
 from typing import Any, Literal, NamedTuple, Self
@@ -13,6 +12,7 @@ from easyvae.coders import Choices, Decoder, Encoder
 from easyvae.geometry import as_int, per_layer, plan_stages
 from easyvae.inputs import as_batch, as_spatial
 from easyvae.latents import Posterior, eval_mode, is_single, reparameterize
+from easyvae.latents.checks import check_temperature
 from easyvae.model_file import read_model, write_model
 from easyvae.summary import Summary, summarize
 
@@ -273,10 +273,7 @@ class VAE(nn.Module):
             TypeError: If one of them is not a number.
         """
         n = as_int("n", n)
-        if not hasattr(temperature, "__float__"):
-            raise TypeError(f"`temperature` (={temperature!r}) must be a number")
-        if not (math.isfinite(temperature) and temperature >= 0):
-            raise ValueError(f"`temperature` (={temperature}) must be finite and at least 0")
+        check_temperature(temperature)
         z = self.decoder.expand.weight.new_empty(n, self.latent).normal_(generator=generator)
         with eval_mode(self), torch.no_grad():
             return self.decode(temperature * z)

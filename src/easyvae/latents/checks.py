@@ -1,5 +1,6 @@
 """Checks of arguments that the latent tools share."""
 
+import math
 from collections.abc import Sequence
 
 import torch
@@ -56,3 +57,16 @@ def wide_dtype(x: Tensor) -> torch.dtype:
     """Returns the dtype to compute in: float64 where the device has it."""
     # Apple's GPUs have no float64; there float32 has to do.
     return torch.float32 if x.device.type == "mps" else torch.float64
+
+
+def check_temperature(temperature: float) -> None:
+    """Checks that a temperature is a number of at least 0.
+
+    Raises:
+        TypeError: If it is no number.
+        ValueError: If it is negative or not finite.
+    """
+    if not hasattr(temperature, "__float__"):
+        raise TypeError(f"`temperature` (={temperature!r}) must be a number")
+    if not (math.isfinite(temperature) and temperature >= 0):
+        raise ValueError(f"`temperature` (={temperature}) must be finite and at least 0")

@@ -6,7 +6,7 @@ from typing import Self
 import torch
 from torch import Tensor
 
-from easyvae.latents.checks import as_count, check_float, wide_dtype
+from easyvae.latents.checks import as_count, check_float, check_temperature, wide_dtype
 from easyvae.latents.estimates import find_clusters, maximize, pooled_covariance
 
 _TOLERANCE = 1e-3  # nats per latent and dimension: a smaller change ends the fit
@@ -185,10 +185,7 @@ class GaussianMixture:
             torch.Size([5, 4])
         """
         n = as_count("n", n)
-        if not hasattr(temperature, "__float__"):
-            raise TypeError(f"`temperature` (={temperature!r}) must be a number")
-        if not (math.isfinite(temperature) and temperature >= 0):
-            raise ValueError(f"`temperature` (={temperature}) must be finite and at least 0")
+        check_temperature(temperature)
         chosen = torch.multinomial(self.weights, n, replacement=True, generator=generator)
         noise = self.means.new_empty(n, self.means.shape[1]).normal_(generator=generator)
         z = self.means[chosen]
