@@ -30,25 +30,27 @@ def make(
     return VAEOutput(logits.sigmoid(), zeros, zeros, zeros, logits), x
 
 
+def average(line: Any, length: int, reach: Any) -> list[float]:
+    """Weighs each of `length` values with the blur at the distance `reach` tells."""
+    result = []
+    for i in range(length):
+        weights = [BLUR.get(reach(i, j), 0) for j in range(len(line))]
+        result.append(sum(w * v for w, v in zip(weights, line, strict=True)) / sum(weights))
+    return result
+
+
+def slow_halved(image: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
+    """One channel of half the size, one dimension after the other."""
+    for axis, size in enumerate(image.shape):
+        image = np.apply_along_axis(average, axis, image, (size + 1) // 2, lambda i, j: j - 2 * i)
+    return image
+
+
 def slow_levels(image: np.ndarray[Any, Any], count: int) -> list[np.ndarray[Any, Any]]:
     """The levels of one channel, value by value, one dimension after the other."""
-
-    def average(line: Any, length: int, reach: Any) -> list[float]:
-        """Weighs each of `length` values with the blur at the distance `reach` tells."""
-        result = []
-        for i in range(length):
-            weights = [BLUR.get(reach(i, j), 0) for j in range(len(line))]
-            result.append(sum(w * v for w, v in zip(weights, line, strict=True)) / sum(weights))
-        return result
-
     levels: list[np.ndarray[Any, Any]] = []
     while len(levels) < count and max(image.shape) > 1:
-        half = image
-        for axis, size in enumerate(image.shape):
-            half = np.apply_along_axis(
-                average, axis, half, (size + 1) // 2, lambda i, j: j - 2 * i
-            )
-        back = half
+        half = back = slow_halved(image)
         for axis, size in enumerate(image.shape):
             back = np.apply_along_axis(average, axis, back, size, lambda i, j: i - 2 * j)
         levels.append(image - back)
@@ -87,8 +89,40 @@ def test_identical_images_have_their_base_alone(size: tuple[int, ...], base: Any
     """Where nothing differs, nothing is added."""
     output, _ = make(*size)
     x = output.reconstruction.detach()
-    term = LaplacianPyramid(weight=3.0, levels=9, base=base)(output, x)
+    term = LaplacianPyramid(weight=3.0, levels=9, base=base, texture=3.0)(output, x)
     assert torch.equal(term, RECONSTRUCTION_TERMS[base](output, x))
+
+
+@pytest.mark.parametrize("levels", [1, 3])
+@pytest.mark.parametrize("size", [(2,), (7, 9), (2, 3, 5)], ids=str)
+def test_the_texture_is_what_the_formula_says(size: tuple[int, ...], levels: int) -> None:
+    """It compares the local strengths of two slow pyramids, and counts each value of a level."""
+    output, x = make(*size, n=1, colours=1)
+    pyramids = (slow_levels(t[0, 0].detach().numpy(), levels) for t in (x, output.reconstruction))
+    expected = 0.0
+    for ours, theirs in zip(*pyramids, strict=True):
+        ours, theirs = (np.sqrt(slow_halved(level**2) + 1e-5) for level in (ours, theirs))
+        expected += np.abs(ours - theirs).mean() * np.prod(size)
+        size = tuple((n + 1) // 2 for n in size)
+    term = LaplacianPyramid(0, levels, "mse", texture=0.7)(output, x)
+    base = RECONSTRUCTION_TERMS["mse"](output, x)
+    torch.testing.assert_close(term, base + 0.7 * expected)
+
+
+def test_the_texture_asks_for_strength_and_not_for_a_pattern() -> None:
+    """Details of another pattern cost less than none, the reverse of what `weight` says."""
+    g = torch.Generator().manual_seed(0)
+    x, other = (0.5 + 0.1 * torch.randn(1, 1, 32, 32, generator=g) for _ in range(2))
+    flat = torch.full_like(x, 0.5)
+    zeros = torch.zeros(1, 1)
+
+    def cost(image: Tensor, weight: float, texture: float) -> float:
+        output = VAEOutput(image, zeros, zeros, zeros, image)
+        own = LaplacianPyramid(weight, base=lambda output, x: x[:, 0, 0, 0] * 0, texture=texture)
+        return float(own(output, x))
+
+    assert cost(other, 0, 1) < 0.5 * cost(flat, 0, 1)
+    assert cost(other, 1, 0) > 1.2 * cost(flat, 1, 0)
 
 
 @pytest.mark.parametrize("size", SIZES, ids=str)
@@ -115,7 +149,8 @@ def test_fine_details_are_not_drowned() -> None:
 def test_gradients_are_finite_and_reach_all_values(size: tuple[int, ...], base: Any) -> None:
     """Every logit has a gradient."""
     output, x = make(*size, dtype=torch.float32)
-    BetaLoss(reconstruction=LaplacianPyramid(levels=4, base=base))(output, x).backward()
+    term = LaplacianPyramid(levels=4, base=base, texture=0.5)
+    BetaLoss(reconstruction=term)(output, x).backward()
     assert output.logits.grad is not None
     assert output.logits.grad.isfinite().all()
     assert output.logits.grad.all()
@@ -127,7 +162,7 @@ def test_gradients_are_those_of_the_term() -> None:
 
     def term(logits: Tensor) -> Tensor:
         changed = output._replace(logits=logits, reconstruction=logits.sigmoid())
-        return LaplacianPyramid(levels=2)(changed, x)
+        return LaplacianPyramid(levels=2, texture=0.5)(changed, x)
 
     assert torch.autograd.gradcheck(term, output.logits)
 
@@ -136,7 +171,7 @@ def test_gradients_are_those_of_the_term() -> None:
 def test_images_have_their_own_values(reduction: Any) -> None:
     """A batch is its images one by one, reduced."""
     output, x = make(7, 9)
-    loss = BetaLoss(reconstruction=LaplacianPyramid(2.0), reduction=reduction)
+    loss = BetaLoss(reconstruction=LaplacianPyramid(2.0, texture=1.0), reduction=reduction)
     alone = [
         loss.per_image(
             output._replace(**{k: t[i : i + 1] for k, t in output._asdict().items()}), y
@@ -184,6 +219,8 @@ def test_the_base_keeps_its_rules() -> None:
         ({"weight": -1}, ValueError, r"`weight` \(=-1.0\) must be finite and at least 0"),
         ({"weight": math.nan}, ValueError, r"`weight` \(=nan\) must be finite"),
         ({"weight": "1"}, TypeError, r"`weight` \(='1'\) must be a number"),
+        ({"texture": -1}, ValueError, r"`texture` \(=-1.0\) must be finite and at least 0"),
+        ({"texture": None}, TypeError, r"`texture` \(=None\) must be a number"),
         ({"levels": 0}, ValueError, r"`levels` \(=0\) must be an integer of at least 1"),
         ({"levels": 2.0}, TypeError, r"`levels` \(=2.0\) must be an integer"),
         ({"levels": True}, TypeError, r"`levels` \(=True\) must be an integer"),
@@ -212,10 +249,11 @@ def test_looks() -> None:
     def mine(output: Any, x: Tensor) -> Tensor:
         return x.flatten(1).sum(1)
 
-    assert repr(LaplacianPyramid()) == "LaplacianPyramid(weight=1.0, levels=3, base='bce')"
+    start = "LaplacianPyramid(weight=1.0, levels=3, base='bce'"
+    assert repr(LaplacianPyramid()) == f"{start}, texture=0.0)"
     assert repr(LaplacianPyramid(1)) == repr(LaplacianPyramid(1.0))
     text = repr(BetaLoss(reconstruction=LaplacianPyramid(0.25, 2, mine)))
-    assert "LaplacianPyramid(weight=0.25, levels=2, base='mine')" in text
+    assert "LaplacianPyramid(weight=0.25, levels=2, base='mine', texture=0.0)" in text
 
 
 def test_it_trains(tmp_path: Path) -> None:

@@ -1,7 +1,7 @@
 """A reconstruction term that asks for an image's details: the levels of its Laplacian pyramid."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
 import torch
@@ -23,7 +23,8 @@ _TRANSPOSED: dict[int, Callable[..., Tensor]] = {
 class LaplacianPyramid:
     """A reconstruction term: another one, and the absolute error of the details of every scale.
 
-        base + weight * sum_j sum(|L_j(x) - L_j(r)|),    j = 0, 1, ..., levels - 1
+        base + weight * sum_j sum(|L_j(x) - L_j(r)|)
+             + texture * sum_j sum(|S_j(x) - S_j(r)|),    j = 0, 1, ..., levels - 1
 
     `L_0` are the finest details. A level has a quarter of the values of the one before (in two
     dimensions), so that the finest have the most say. With differences averaged over each level
@@ -31,22 +32,28 @@ class LaplacianPyramid:
     left below the last level, the brightness and colour of larger areas, is the base's affair.
 
     An absolute error is least at the median, and the median of a detail of which the latents tell
-    nothing is none at all: the term asks for what can be known, and makes no texture up.
+    nothing is none at all: `weight` asks for what can be known, and makes no fur up. `texture`
+    makes it up: it asks for details as strong as the original's around each place, whatever their
+    pattern. That is sharper, and the error is larger. The strength of a level is
+
+        S_j = sqrt(blur(L_j^2) + 1e-5).
 
     Args:
         weight: Weight of the details, at least 0.
         levels: How many scales, each twice as coarse as the one before, at least 1. Those that
             the images are too small for are left out.
         base: "bce", "mse", "l1", "gaussian", or a callable `(output, x) -> (N,)`.
+        texture: Weight of the details' strength, at least 0; meant for data of about [0, 1].
 
     Raises:
         ValueError: If an argument is out of its range or unknown.
-        TypeError: If `weight` or `levels` is not a number.
+        TypeError: If `weight`, `texture` or `levels` is not a number.
 
     Example:
         >>> from easyvae import BetaLoss
-        >>> BetaLoss(beta=0.005, reconstruction=LaplacianPyramid(levels=2))
-        BetaLoss(beta=0.005, reconstruction="LaplacianPyramid(weight=1.0, levels=2, base='bce')")
+        >>> LaplacianPyramid(levels=2)
+        LaplacianPyramid(weight=1.0, levels=2, base='bce', texture=0.0)
+        >>> loss = BetaLoss(beta=0.005, reconstruction=LaplacianPyramid(texture=0.5))
 
     Reference:
         P. Bojanowski et al., "Optimizing the Latent Space of Generative Networks", 2018,
@@ -56,11 +63,13 @@ class LaplacianPyramid:
     weight: float = 1.0
     levels: int = 3
     base: Literal["bce", "mse", "l1", "gaussian"] | ReconstructionTerm = "bce"
+    texture: float = field(default=0.0, kw_only=True)
 
     def __post_init__(self) -> None:
         """Checks the arguments."""
         # As a float, so that 1 and 1.0 are the same setting.
-        object.__setattr__(self, "weight", as_weight("weight", self.weight))
+        for name in ("weight", "texture"):
+            object.__setattr__(self, name, as_weight(name, getattr(self, name)))
         if isinstance(self.levels, bool) or not isinstance(self.levels, int):
             raise TypeError(f"`levels` (={self.levels!r}) must be an integer of at least 1")
         if self.levels < 1:
@@ -73,12 +82,20 @@ class LaplacianPyramid:
         # The pyramid is linear: the difference of two is the pyramid of the difference.
         for level in laplacian_levels(x - output.reconstruction, self.levels):
             total = total + self.weight * sum_image(level.abs())
+        if self.texture:
+            pyramids = (laplacian_levels(y, self.levels) for y in (x, output.reconstruction))
+            for level, other in zip(*pyramids, strict=True):
+                difference = (_strength(level) - _strength(other)).abs().flatten(1)
+                total = total + self.texture * level[0].numel() * difference.mean(1)
         return total
 
     def __repr__(self) -> str:
         """Shows the arguments, the same in every process."""
         base = self.base if isinstance(self.base, str) else shown(self.base)
-        return f"LaplacianPyramid(weight={self.weight}, levels={self.levels}, base={base!r})"
+        return (
+            f"LaplacianPyramid(weight={self.weight}, levels={self.levels}, base={base!r}, "
+            f"texture={self.texture})"
+        )
 
 
 def laplacian_levels(images: Tensor, count: int) -> list[Tensor]:
@@ -121,6 +138,14 @@ def laplacian_levels(images: Tensor, count: int) -> list[Tensor]:
         levels.append((fine - back).view(*images.shape[:2], *size))
         fine = half
     return levels
+
+
+def _strength(level: Tensor) -> Tensor:
+    """Returns the local root mean square of a level, at half its size."""
+    energy = level.flatten(0, 1).unsqueeze(0).square()
+    local = _halve(energy) / _halve(torch.ones_like(energy[:, :1]))
+    # The constant bounds the slope of the root where there is nothing.
+    return (local + 1e-5).sqrt().view(*level.shape[:2], *local.shape[2:])
 
 
 def _halve(x: Tensor) -> Tensor:
