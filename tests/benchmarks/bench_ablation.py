@@ -66,6 +66,18 @@ VARIANTS: dict[str, tuple[dict[str, Any], dict[str, Any], Change]] = {
     "half the rate": ({}, {"lr": 1e-3}, nullcontext),
     "batches of 64": ({}, {"batch_size": 64}, nullcontext),
     "leaky ReLU": ({"activation": "leaky_relu"}, {}, nullcontext),
+    # Where weights are random, the first steps have more to spoil.
+    "random start, no warm-up": (
+        {"fresh": False},
+        {},
+        _patched("easyvae.trainer.lr_factor", _cosine),
+    ),
+    "batch norm": ({"norm": "batch"}, {}, nullcontext),
+    "batch norm, no warm-up": (
+        {"norm": "batch"},
+        {},
+        _patched("easyvae.trainer.lr_factor", _cosine),
+    ),
 }
 
 
