@@ -46,7 +46,7 @@ REMEDIES: dict[str, tuple[dict[str, Any], Any]] = {
     "latent 1000": ({"latent": 1000}, "bce"),
     "residual blocks": ({"residual_blocks": 1}, "bce"),
     "residual blocks in large stages": ({"residual_blocks": [1, 1, 0, 0]}, "bce"),
-    "twice the channels": ({"channels": [64, 128, 256, 512]}, "bce"),
+    "half as many channels again": ({"channels": [48, 96, 192, 384]}, "bce"),
 }
 
 
