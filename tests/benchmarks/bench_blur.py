@@ -122,9 +122,8 @@ def main() -> None:
                 ]
             )
             print(" | ".join(map(str, rows[-1])), flush=True)
-    if arguments.picture:
-        save_images(torch.cat(shown), arguments.picture, columns=len(shown[0]), scale=2)
-        print("the rows of the picture:", ", ".join(["originals", *arguments.only]))
+            if arguments.picture:  # now, so that a run that is stopped leaves one
+                save_images(torch.cat(shown), arguments.picture, columns=SHOWN, scale=2)
     seconds = f"seconds on {arguments.threads} core{'s' * (arguments.threads > 1)}"
     headings = ["remedy", "epochs", seconds, "mse", "SSIM", "sharpness", "KL"]
     write("blur", headings, rows, {"options": vars(arguments), "remedies": record})
