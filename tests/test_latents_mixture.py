@@ -291,10 +291,13 @@ def test_samples_come_from_the_generator() -> None:
     assert not torch.equal(known().sample(5), known().sample(5))
 
 
-@pytest.mark.parametrize("n", [0, -1, 2.5, True, None])
-def test_wrong_counts_are_refused(n: Any) -> None:
+@pytest.mark.parametrize(
+    ("n", "error"),
+    [(0, ValueError), (-1, ValueError), (2.5, ValueError), (True, TypeError), (None, TypeError)],
+)
+def test_wrong_counts_are_refused(n: Any, error: type[Exception]) -> None:
     """Samples are counted."""
-    with pytest.raises(ValueError, match="`n`"):
+    with pytest.raises(error, match="`n`"):
         known().sample(n)
 
 

@@ -179,14 +179,20 @@ def test_bytes_are_pictures_too() -> None:
     assert torch.equal(interpolate(model, a, b, 3), interpolate(model, a, b / 255, 3))
 
 
-@pytest.mark.parametrize("steps", [0, -1, 2.5, True, "3", None, math.nan])
-def test_wrong_steps_are_refused(steps: Any) -> None:
+@pytest.mark.parametrize(
+    ("steps", "error"),
+    [
+        *((value, ValueError) for value in (0, -1, 2.5, math.nan)),
+        *((value, TypeError) for value in (True, "3", None)),
+    ],
+)
+def test_wrong_steps_are_refused(steps: Any, error: type[Exception]) -> None:
     """Frames are counted, and there is at least one."""
     model = tiny()
     a, b = torch.rand(2, *model.input_shape)
-    with pytest.raises(ValueError, match=r"`steps` \(=.*\) must be an integer of at least 1"):
+    with pytest.raises(error, match=r"`steps` \(=.*\) must be an integer of at least 1"):
         interpolate(model, a, b, steps)
-    with pytest.raises(ValueError, match="`steps`"):
+    with pytest.raises(error, match="`steps`"):
         traverse(model, a, 0, steps=steps)
 
 
@@ -466,10 +472,49 @@ def test_embedding_in_batches_changes_nothing(arguments: dict[str, Any]) -> None
     assert model.training
 
 
-@pytest.mark.parametrize("size", [0, -1, 2.5, True])
-def test_wrong_batch_sizes_are_refused(size: Any) -> None:
+@EVERY
+def test_embedded_samples_are_those_of_the_posteriors(arguments: dict[str, Any]) -> None:
+    """They are means plus noise, the same noise however many pictures are encoded at a time."""
+    model = tiny(**arguments)
+    x = torch.rand(7, *model.input_shape)
+    state = torch.get_rng_state()
+
+    def draw(seed: int, size: int = 256) -> Tensor:
+        generator = torch.Generator().manual_seed(seed)
+        return embed(model, x, batch_size=size, sample=True, generator=generator)
+
+    whole = draw(0)
+    with eval_mode(model), torch.no_grad():
+        mean, log_var = model.encode(x)
+        generator = torch.Generator().manual_seed(0)
+        assert torch.equal(whole, reparameterize(mean, log_var, generator=generator))
+    assert not torch.equal(whole, draw(1))
+    for size in (1, 3):
+        torch.testing.assert_close(draw(0, size), whole)
+    assert torch.equal(torch.get_rng_state(), state)
+    assert not whole.requires_grad
+    assert model.training
+
+
+@FOREIGN
+def test_foreign_posteriors_are_sampled_too(foreign: Foreign) -> None:
+    """A tensor alone has no variance to sample; all others here have a variance of 1."""
+    x = torch.rand(300, 3, 16, 16)
+    if foreign.returns == "tensor":
+        with pytest.raises(TypeError, match=r"`model\.encode` returned Tensor; for `sample=True`"):
+            embed(foreign, x, sample=True)
+    else:
+        noise = embed(foreign, x, sample=True) - embed(foreign, x)
+        assert float(noise.std()) == pytest.approx(1, abs=0.02)
+
+
+@pytest.mark.parametrize(
+    ("size", "error"),
+    [(0, ValueError), (-1, ValueError), (2.5, ValueError), (True, TypeError)],
+)
+def test_wrong_batch_sizes_are_refused(size: Any, error: type[Exception]) -> None:
     """Pictures at a time are counted."""
-    with pytest.raises(ValueError, match="`batch_size`"):
+    with pytest.raises(error, match="`batch_size`"):
         embed(tiny(), torch.rand(2, 3, 16, 16), batch_size=size)
 
 

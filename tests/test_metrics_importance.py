@@ -162,7 +162,9 @@ def test_no_images_have_no_bounds() -> None:
 
 
 @pytest.mark.parametrize("name", ["samples", "chunk"])
-@pytest.mark.parametrize(("value", "error"), [(0, ValueError), (-1, ValueError), (2.0, TypeError)])
+@pytest.mark.parametrize(
+    ("value", "error"), [(0, ValueError), (2.0, ValueError), ("3", TypeError)]
+)
 def test_counts_are_counts(name: str, value: Any, error: type[Exception]) -> None:
     """The message names the argument and its value."""
     model = Linear()

@@ -24,7 +24,7 @@ def test_bits_are_nats_over_values(shape: Any, count: int) -> None:
 
 @pytest.mark.parametrize(
     ("shape", "error"),
-    [(0, ValueError), ((3, 0, 4), ValueError), ((3, 2.5), TypeError), (None, TypeError)],
+    [(0, ValueError), ((3, 0, 4), ValueError), ((3, 2.5), ValueError), (None, TypeError)],
 )
 def test_sizes_are_counts(shape: Any, error: type[Exception]) -> None:
     """Anything else is refused."""

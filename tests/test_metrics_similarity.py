@@ -90,7 +90,7 @@ def test_the_window_must_fit(size: tuple[int, int], advice: int) -> None:
 
 @pytest.mark.parametrize(
     ("window", "error"),
-    [(0, ValueError), (-3, ValueError), (4, ValueError), (3.0, TypeError), (True, TypeError)],
+    [(0, ValueError), (-3, ValueError), (4, ValueError), (3.0, ValueError), (True, TypeError)],
 )
 def test_the_window_is_odd(window: Any, error: type[Exception]) -> None:
     """Other widths are refused."""

@@ -104,6 +104,7 @@ def latents(model: VAE, a: Tensor, b: Tensor) -> None:
     assert_type(traverse(model, a, 0, steps=5, span=2.0), Tensor)
     assert_type(edit(model, a, b, 1.0), Tensor)
     assert_type(embed(model, a, batch_size=8), Tensor)
+    assert_type(embed(model, a, sample=True, generator=torch.Generator()), Tensor)
     assert_type(principal_directions(a, 3), Tensor)
     assert_type(attribute_direction(a, b), Tensor)
 

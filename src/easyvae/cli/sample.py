@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from easyvae.cli.common import add_model, existing_parent, open_pictures
-from easyvae.latents import GaussianMixture, reparameterize
+from easyvae.latents import GaussianMixture, embed
 from easyvae.model import VAE
 from easyvae.plots import save_images
 from easyvae.processes import choose_device
@@ -57,10 +57,9 @@ def _sample_around(model: VAE, args: argparse.Namespace, generator: torch.Genera
     """Samples a mixture fitted to the latents of the pictures at `args.images`."""
     components = COMPONENTS if args.components is None else args.components
     pictures = open_pictures(args.images, model.input_shape)
-    with torch.no_grad():  # so that `encode` takes a large set in pieces
-        # Samples, not means: in training the decoder saw the latents with their noise.
-        latents = reparameterize(*model.encode(pictures.images), generator=generator)
-        mixture = GaussianMixture.fit(latents, components, seed=args.seed)
-        return model.decode(
-            mixture.sample(args.n, temperature=args.temperature, generator=generator)
-        )
+    # Samples, not means: in training the decoder saw the latents with their noise.
+    latents = embed(model, pictures.images, sample=True, generator=generator)
+    mixture = GaussianMixture.fit(latents, components, seed=args.seed)
+    z = mixture.sample(args.n, temperature=args.temperature, generator=generator)
+    with torch.no_grad():
+        return model.decode(z)

@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor
 
-from easyvae.latents.checks import as_count
+from easyvae.geometry import as_int
 
 
 def principal_directions(latents: Tensor, count: int = 6) -> Tensor:
@@ -30,7 +30,7 @@ def principal_directions(latents: Tensor, count: int = 6) -> Tensor:
     Reference:
         E. Harkonen et al., "GANSpace", 2020, https://arxiv.org/abs/2004.02546
     """
-    count = as_count("count", count)
+    count = as_int("count", count)
     if latents.ndim != 2 or count > min(latents.shape[1], latents.shape[0] - 1):
         raise ValueError(
             f"`latents` {tuple(latents.shape)} must be (n, D) with n > `count` (={count}) and "

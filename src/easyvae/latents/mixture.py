@@ -6,7 +6,9 @@ from typing import Self
 import torch
 from torch import Tensor
 
-from easyvae.latents.checks import as_count, check_float, check_temperature, wide_dtype
+from easyvae.checks import check_floats, widest
+from easyvae.geometry import as_int
+from easyvae.latents.checks import check_temperature
 from easyvae.latents.estimates import find_clusters, maximize, pooled_covariance
 
 _TOLERANCE = 1e-3  # nats per latent and dimension: a smaller change ends the fit
@@ -39,9 +41,9 @@ class GaussianMixture:
 
     Example:
         >>> from easyvae import VAE
-        >>> model = VAE(channels=[8, 16], latent=4, image_size=16).eval()
-        >>> with torch.no_grad():
-        ...     latents = model(torch.rand(100, 3, 16, 16)).z
+        >>> from easyvae.latents import embed
+        >>> model = VAE(channels=[8, 16], latent=4, image_size=16)
+        >>> latents = embed(model, torch.rand(100, 3, 16, 16), sample=True)
         >>> mixture = GaussianMixture.fit(latents, components=2)
         >>> mixture
         GaussianMixture(components=2, latent=4)
@@ -88,7 +90,8 @@ class GaussianMixture:
 
         Args:
             latents: (n, D), finite floats, n at least `components`. Best are samples of the
-                posteriors, `model(x).z`: their means alone leave out the posteriors' widths.
+                posteriors, `embed(model, x, sample=True)`: their means alone leave out the
+                posteriors' widths.
             components: K, at least 1; 1 is a single Gaussian with a full covariance.
             seed: Of the start.
             iterations: At most so many; it ends once the mean log-likelihood settles.
@@ -100,8 +103,8 @@ class GaussianMixture:
 
         Raises:
             ValueError: If there are too few latents or some are not finite, or a count is
-                below 1.
-            TypeError: If `latents` is not a float tensor.
+                below 1 or has a fraction.
+            TypeError: If `latents` is not a float tensor, or a count not a number.
 
         Example:
             >>> latents = torch.cat([torch.randn(300, 2) - 5, torch.randn(100, 2) + 5])
@@ -115,9 +118,9 @@ class GaussianMixture:
             J. Schäfer and K. Strimmer, "A Shrinkage Approach to Large-Scale Covariance Matrix
             Estimation", 2005.
         """
-        check_float("latents", latents)
-        components = as_count("components", components)
-        iterations = as_count("iterations", iterations)
+        check_floats("latents", latents)
+        components = as_int("components", components)
+        iterations = as_int("iterations", iterations)
         if latents.ndim != 2 or latents.numel() == 0:
             raise ValueError(
                 f"`latents` {tuple(latents.shape)} must be (n, D), both at least 1; "
@@ -130,7 +133,7 @@ class GaussianMixture:
             )
         if not bool(latents.isfinite().all()):
             raise ValueError("`latents` must be finite, and some are NaN or infinite")
-        wide = wide_dtype(latents)
+        wide = widest(latents.device)
         z = latents.detach()
         # Covariances need float64: where a device has none, the CPU computes them.
         z = (z if wide == torch.float64 else z.cpu()).double()
@@ -177,14 +180,14 @@ class GaussianMixture:
 
         Raises:
             ValueError: If `n` or `temperature` is out of its range.
-            TypeError: If `temperature` is not a number.
+            TypeError: If one of them is not a number.
 
         Example:
             >>> mixture = GaussianMixture.fit(torch.randn(100, 4), components=2)
             >>> mixture.sample(5, temperature=0.8).shape
             torch.Size([5, 4])
         """
-        n = as_count("n", n)
+        n = as_int("n", n)
         check_temperature(temperature)
         chosen = torch.multinomial(self.weights, n, replacement=True, generator=generator)
         noise = self.means.new_empty(n, self.means.shape[1]).normal_(generator=generator)
@@ -212,7 +215,7 @@ class GaussianMixture:
             >>> mixture.log_prob(torch.zeros(1, 2))  # -log(2 pi)
             tensor([-1.8379])
         """
-        check_float("z", z)
+        check_floats("z", z)
         if z.ndim != 2 or z.shape[1] != self.means.shape[1]:
             raise ValueError(
                 f"`z` {tuple(z.shape)} must have the shape (N, {self.means.shape[1]})"

@@ -7,7 +7,9 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor, nn
 
-from easyvae.latents.checks import as_count, check_tensor
+from easyvae.checks import check_tensor
+from easyvae.geometry import as_int
+from easyvae.latents.posterior import reparameterize
 
 
 class Autoencoder(Protocol):
@@ -24,19 +26,31 @@ class Autoencoder(Protocol):
         """Maps latents (N, D) to images (N, C, *spatial)."""
 
 
-def embed(model: Autoencoder, pictures: Tensor, *, batch_size: int = 256) -> Tensor:
-    """Returns the posterior means of any number of pictures, in bounded memory.
+def embed(
+    model: Autoencoder,
+    pictures: Tensor,
+    *,
+    batch_size: int = 256,
+    sample: bool = False,
+    generator: torch.Generator | None = None,
+) -> Tensor:
+    """Returns the latents of any number of pictures, in bounded memory.
 
     Args:
-        model: Any model with `encode`.
+        model: Any model with `encode`. For samples it must return a log-variance too: as the
+            second item of a tuple or as `.log_var`, or the variance as `.variance`.
         pictures: (n, C, *spatial), float in the data's range or uint8, n at least 1.
-        batch_size: How many go through the encoder at a time.
+        batch_size: How many go through the encoder at a time; the samples' noise does not depend
+            on it.
+        sample: Draw one sample of each picture's posterior, rather than take its mean.
+        generator: Source of the samples' noise, on the model's device; the global one by default.
 
     Returns:
         (n, D), without gradient, computed in eval mode.
 
     Raises:
-        ValueError: If there are no pictures or `batch_size` is below 1.
+        ValueError: If there are no pictures, or `batch_size` is below 1 or has a fraction.
+        TypeError: If `pictures` is not a tensor, or there is no variance for samples.
 
     Example:
         >>> from easyvae import VAE
@@ -44,12 +58,19 @@ def embed(model: Autoencoder, pictures: Tensor, *, batch_size: int = 256) -> Ten
         >>> embed(model, torch.rand(10, 3, 16, 16)).shape
         torch.Size([10, 4])
     """
-    batch_size = as_count("batch_size", batch_size)
+    batch_size = as_int("batch_size", batch_size)
     check_tensor("pictures", pictures)
     if len(pictures) == 0:
         raise ValueError("`pictures` must hold at least one picture")
+    means, log_vars = [], []
     with eval_mode(model), torch.no_grad():
-        return torch.cat([posterior_mean(model.encode(x)) for x in pictures.split(batch_size)])
+        for x in pictures.split(batch_size):
+            posterior = model.encode(x)
+            means.append(posterior_mean(posterior))
+            if sample:
+                log_vars.append(_posterior_log_var(posterior))
+        mean = torch.cat(means)
+        return reparameterize(mean, torch.cat(log_vars), generator=generator) if sample else mean
 
 
 @contextmanager
@@ -94,3 +115,19 @@ def posterior_mean(posterior: Any) -> Tensor:
             "tuple that starts with the mean, or an object with a tensor `.mean`"
         )
     return mean
+
+
+def _posterior_log_var(posterior: Any) -> Tensor:
+    """Finds the log-variance in whatever a model's `encode` returns."""
+    log_var = getattr(posterior, "log_var", None)
+    variance = getattr(posterior, "variance", None)  # a torch.distributions.Normal has it
+    if log_var is None and isinstance(posterior, tuple) and len(posterior) > 1:
+        log_var = posterior[1]
+    elif log_var is None and isinstance(variance, Tensor):
+        log_var = variance.log()
+    if not isinstance(log_var, Tensor):
+        raise TypeError(
+            f"`model.encode` returned {type(posterior).__name__}; for `sample=True` it must "
+            "return a tuple (mean, log_var), or an object with a tensor `.log_var` or `.variance`"
+        )
+    return log_var

@@ -6,7 +6,8 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from easyvae.latents.checks import as_numbers, check_float, wide_dtype
+from easyvae.checks import check_floats, widest
+from easyvae.latents.checks import as_numbers
 
 
 def lerp(a: Tensor, b: Tensor, t: float | Tensor | Sequence[float]) -> Tensor:
@@ -123,10 +124,10 @@ def blend(
     """
     if method not in ("slerp", "lerp"):
         raise ValueError(f"`method` (={method!r}) must be 'slerp' or 'lerp'")
-    check_float("points", points)
+    check_floats("points", points)
     if points.ndim < 2:
         raise ValueError(f"`points` {tuple(points.shape)} must have the shape (K, *, D)")
-    wide = wide_dtype(points)
+    wide = widest(points.device)
     w = as_numbers("weights", weights, wide, points.device)
     if w.ndim not in (1, 2) or w.shape[-1] != len(points):
         raise ValueError(
@@ -165,12 +166,12 @@ class _Segment:
 
     def __init__(self, a: Tensor, b: Tensor, t: float | Tensor | Sequence[float]) -> None:
         for name, x in (("a", a), ("b", b)):
-            check_float(name, x)
+            check_floats(name, x)
         if a.shape != b.shape or a.ndim == 0:
             raise ValueError(
                 f"`a` {tuple(a.shape)} and `b` {tuple(b.shape)} must have one shape, (*, D)"
             )
-        wide = wide_dtype(a)
+        wide = widest(a.device)
         position = as_numbers("t", t, wide, a.device).detach()
         if position.ndim > 1 or not bool(position.isfinite().all()):
             raise ValueError(f"`t` (={t!r}) must be one finite number or a sequence of them")

@@ -9,7 +9,9 @@ from typing import Literal, TypeAlias
 import torch
 from torch import Tensor
 
-from easyvae.latents.checks import as_count, as_numbers, check_tensor
+from easyvae.checks import check_tensor
+from easyvae.geometry import as_int
+from easyvae.latents.checks import as_numbers
 from easyvae.latents.models import (
     Autoencoder,
     decode_all,
@@ -52,7 +54,7 @@ def interpolate(
 
     Raises:
         ValueError: If `steps` is below 1, the shapes differ, or `method` is unknown.
-        TypeError: If `a` or `b` is not a tensor.
+        TypeError: If `a` or `b` is not a tensor, or `steps` not a number.
 
     Example:
         >>> from easyvae import VAE
@@ -61,7 +63,7 @@ def interpolate(
         torch.Size([5, 3, 16, 16])
     """
     path = _as_path(method)
-    steps = as_count("steps", steps)
+    steps = as_int("steps", steps)
     check_tensor("a", a)
     check_tensor("b", b)
     if a.shape != b.shape:
@@ -143,7 +145,7 @@ def traverse(
         >>> traverse(model, torch.rand(3, 16, 16), dimension=2, steps=5).shape
         torch.Size([5, 3, 16, 16])
     """
-    steps = as_count("steps", steps)
+    steps = as_int("steps", steps)
     z = embed(model, picture[None])
     if isinstance(dimension, bool) or not hasattr(dimension, "__index__"):
         raise TypeError(f"`dimension` (={dimension!r}) must be an integer")

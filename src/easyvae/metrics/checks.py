@@ -1,25 +1,14 @@
 """What the metrics have in common: checks of their arguments, and work in pieces."""
 
-import operator
 from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor
 
+from easyvae.checks import check_floats, check_tensor, widest
+
 # 2 MiB of float64: a piece and what is computed from it stay in the cache.
 _PIECE_VALUES = 1 << 18
-
-
-def widest(device: torch.device) -> torch.dtype:
-    """Returns the widest float dtype of a device: Apple's GPUs have no float64."""
-    return torch.float32 if device.type == "mps" else torch.float64
-
-
-def check_floats(name: str, x: Tensor) -> None:
-    """Refuses what is not a float tensor."""
-    if not isinstance(x, Tensor) or not x.is_floating_point():
-        kind = x.dtype if isinstance(x, Tensor) else type(x).__name__
-        raise TypeError(f"`{name}` must be a float tensor, not {kind}")
 
 
 def check_rows(name: str, x: Tensor, *, least: int = 1) -> None:
@@ -40,8 +29,7 @@ def check_images(name: str, x: Tensor, *, dims: Sequence[int] = (1, 2, 3), least
         dims: The numbers of spatial dimensions that will do.
         least: The least size in each of them.
     """
-    if not isinstance(x, Tensor):
-        raise TypeError(f"`{name}` must be a tensor, not {type(x).__name__}; try torch.as_tensor")
+    check_tensor(name, x)
     if x.dtype != torch.uint8 and not x.is_floating_point():
         raise TypeError(f"`{name}` is {x.dtype}; it must be float in [0, 1], or uint8 (0 to 255)")
     if x.ndim - 2 not in dims:
@@ -63,19 +51,6 @@ def check_same_shape(names: tuple[str, str], a: Tensor, b: Tensor) -> None:
         raise ValueError(
             f"`{names[0]}` {tuple(a.shape)} and `{names[1]}` {tuple(b.shape)} must have one shape"
         )
-
-
-def as_count(name: str, value: int) -> int:
-    """Returns an argument as an int of at least 1, or says what is wrong with it."""
-    try:
-        count = operator.index(value)
-    except TypeError:
-        count = None
-    if count is None or isinstance(value, bool):
-        raise TypeError(f"`{name}` (={value!r}) must be an integer")
-    if count < 1:
-        raise ValueError(f"`{name}` (={count}) must be at least 1")
-    return count
 
 
 def as_floats(x: Tensor, dtype: torch.dtype, device: torch.device) -> Tensor:

@@ -7,7 +7,9 @@ from typing import TypeAlias
 import torch
 from torch import Tensor
 
-from easyvae.metrics.checks import as_count, check_rows, check_same_shape, widest
+from easyvae.checks import widest
+from easyvae.geometry import as_int
+from easyvae.metrics.checks import check_rows, check_same_shape
 
 LogLikelihood: TypeAlias = Callable[[Tensor, Tensor], Tensor]
 """Given latents (n, D) and as many images (n, C, *spatial): `log p(x|z)` in nats, (n,)."""
@@ -46,8 +48,8 @@ def importance_weighted_log_likelihood(
         (N,), in nats, accumulated in float64.
 
     Raises:
-        ValueError: If the shapes do not fit, or a count is below 1.
-        TypeError: If a posterior is not a float tensor, or a count not an integer.
+        ValueError: If the shapes do not fit, or a count is below 1 or has a fraction.
+        TypeError: If a posterior is not a float tensor, or a count not a number.
 
     Example:
         >>> from easyvae import VAE
@@ -71,7 +73,7 @@ def importance_weighted_log_likelihood(
             f"`x` {tuple(x.shape)} must have as many images as `posterior_mean` "
             f"{tuple(mean.shape)} has rows"
         )
-    samples, chunk = as_count("samples", samples), as_count("chunk", chunk)
+    samples, chunk = as_int("samples", samples), as_int("chunk", chunk)
     together = max(1, chunk // samples)  # images whose samples are all decoded at once
     device, wide = mean.device, widest(mean.device)
     source = device if generator is None else generator.device

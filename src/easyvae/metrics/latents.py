@@ -5,7 +5,8 @@ import math
 import torch
 from torch import Tensor
 
-from easyvae.metrics.checks import check_rows, check_same_shape, widest
+from easyvae.checks import widest
+from easyvae.metrics.checks import check_rows, check_same_shape
 
 
 def kl_per_dimension(mean: Tensor, log_var: Tensor) -> Tensor:

@@ -8,13 +8,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from easyvae.metrics.checks import (
-    as_count,
-    as_floats,
-    check_floats,
-    check_same_shape,
-    widest,
-)
+from easyvae.checks import check_floats, widest
+from easyvae.geometry import as_int
+from easyvae.metrics.checks import as_floats, check_same_shape
 
 Nats = TypeVar("Nats", float, Tensor)
 
@@ -34,15 +30,15 @@ def bits_per_dimension(nats: Nats, shape: int | Sequence[int]) -> Nats:
         The same kind and shape as `nats`.
 
     Raises:
-        ValueError: If a size is below 1.
-        TypeError: If a size is not an integer.
+        ValueError: If a size is below 1 or has a fraction.
+        TypeError: If a size is not a number.
 
     Example:
         >>> bits_per_dimension(12288 * math.log(2), (3, 64, 64))
         1.0
     """
     sizes = [shape] if not isinstance(shape, Sequence) else shape
-    return nats / (math.log(2) * math.prod(as_count("shape", size) for size in sizes))
+    return nats / (math.log(2) * math.prod(as_int("shape", size) for size in sizes))
 
 
 def bernoulli_log_likelihood(logits: Tensor, x: Tensor) -> Tensor:

@@ -3,13 +3,9 @@
 import torch
 from torch import Tensor
 
-from easyvae.metrics.checks import (
-    as_count,
-    check_images,
-    check_rows,
-    per_image,
-    widest,
-)
+from easyvae.checks import check_tensor, widest
+from easyvae.geometry import as_int
+from easyvae.metrics.checks import check_images, check_rows, per_image
 
 
 def step_lengths(frames: Tensor) -> Tensor:
@@ -78,8 +74,8 @@ def nearest_distance(features: Tensor, reference: Tensor, *, chunk: int = 1024) 
         (N,), at least 0, in float64.
 
     Raises:
-        ValueError: If the shapes do not fit, or `chunk` is below 1.
-        TypeError: If an argument is not a float tensor, or `chunk` not an integer.
+        ValueError: If the shapes do not fit, or `chunk` is below 1 or has a fraction.
+        TypeError: If an argument is not a float tensor, or `chunk` not a number.
 
     Example:
         >>> reference = torch.tensor([[0.0, 0.0], [3.0, 4.0]])
@@ -93,7 +89,7 @@ def nearest_distance(features: Tensor, reference: Tensor, *, chunk: int = 1024) 
             f"`features` {tuple(features.shape)} and `reference` {tuple(reference.shape)} must "
             "have rows of one length"
         )
-    chunk = as_count("chunk", chunk)
+    chunk = as_int("chunk", chunk)
     device, dtype = features.device, widest(features.device)
     nearest = []
     for part in features.split(chunk):
@@ -110,8 +106,7 @@ def nearest_distance(features: Tensor, reference: Tensor, *, chunk: int = 1024) 
 
 
 def _check_frames(frames: Tensor) -> None:
-    if not isinstance(frames, Tensor):
-        raise TypeError(f"`frames` must be a tensor, not {type(frames).__name__}")
+    check_tensor("frames", frames)
     if frames.ndim not in (4, 5, 6) or len(frames) < 2:
         raise ValueError(
             f"`frames` {tuple(frames.shape)} must have the shape (S, N, C, *spatial) with at "

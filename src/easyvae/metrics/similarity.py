@@ -4,7 +4,8 @@ import math
 
 from torch import Tensor
 
-from easyvae.metrics.checks import as_count, check_images, check_same_shape, per_image
+from easyvae.geometry import as_int
+from easyvae.metrics.checks import check_images, check_same_shape, per_image
 
 _SIGMA = 1.5
 _C1, _C2 = 0.01**2, 0.03**2  # (K1 L)^2 and (K2 L)^2, for values of a range L of 1
@@ -45,7 +46,7 @@ def ssim(images: Tensor, others: Tensor, *, window: int = 11) -> Tensor:
     check_images("images", images)
     check_images("others", others)
     check_same_shape(("images", "others"), images, others)
-    if as_count("window", window) % 2 == 0:
+    if as_int("window", window) % 2 == 0:
         raise ValueError(f"`window` (={window}) must be odd; take {window - 1} or {window + 1}")
     least = min(images.shape[2:])
     if window > least:
