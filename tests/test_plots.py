@@ -140,6 +140,54 @@ def test_a_grid_has_its_labels() -> None:
     assert shown[-10, -10].tolist() == [255, 255, 255]
 
 
+LONG = ["original", "beta 0.005, fewer layers", "beta 0.005, more latents", "$x$", "i" * 90, ""]
+
+
+@pytest.mark.parametrize(
+    ("rows", "title"), [([], ""), (["a", "a row's very long name"], "a title")], ids=str
+)
+@pytest.mark.parametrize("shape", [(32, 32), (8, 40), (64, 8)], ids=str)
+@pytest.mark.parametrize("columns", [1, 2, 5, 30])
+def test_labels_of_columns_never_overlap(
+    columns: int, shape: tuple[int, int], rows: list[str], title: str
+) -> None:
+    """However long, each stays above its images, in the figure, and keeps all its letters."""
+    labels = [LONG[(i + 1) % len(LONG)] for i in range(columns)]
+    images = torch.zeros(2, columns, 1, *shape)
+    figure = plot_grid(images, row_labels=rows, column_labels=labels, title=title)
+    pixels(figure)  # draws it with agg
+    axes = figure.axes[0]
+    texts = axes.get_xticklabels()
+    assert ["".join(t.get_text().split()) for t in texts] == [s.replace(" ", "") for s in labels]
+    whole = axes.get_window_extent()
+    shown = axes.images[0].get_array()[0].mean(-1) == 0  # one row of black images on white
+    starts = torch.from_numpy(shown).nonzero()[:: shape[1], 0] * whole.width / len(shown)
+    assert len(starts) == columns
+    for start, text in zip(starts + whole.x0, texts, strict=True):
+        box = text.get_window_extent()
+        assert box.x0 > start
+        assert box.x1 < start + shape[1] * whole.width / len(shown)
+        assert whole.y1 < box.y0
+        assert box.y1 < figure.bbox.y1
+        if title:
+            assert box.y1 < axes._left_title.get_window_extent().y0
+    if rows:
+        assert min(text.get_window_extent().x0 for text in axes.get_yticklabels()) > 0
+
+
+def test_labels_break_between_words_if_they_can() -> None:
+    """A word is broken only if it fits at no size; a narrow column has smaller letters first."""
+    images = torch.zeros(1, 5, 1, 16, 16)
+    wide = plot_grid(images, column_labels=["beta 0.005, fewer layers", *"abcd"])
+    label = wide.axes[0].get_xticklabels()[0]
+    assert label.get_text().split() == ["beta", "0.005,", "fewer", "layers"]
+    assert label.get_fontsize() == 9
+    narrow = plot_grid(images.repeat(1, 6, 1, 1, 1), column_labels=["originally", *"a" * 29])
+    label = narrow.axes[0].get_xticklabels()[0]
+    assert label.get_text() == "originally"
+    assert 6 <= label.get_fontsize() < 9
+
+
 @pytest.mark.parametrize(
     ("images", "labels"),
     [

@@ -7,11 +7,14 @@ from typing import TYPE_CHECKING
 from torch import Tensor
 
 from easyvae.plots.figures import new_figure
+from easyvae.plots.labels import fit_labels
 from easyvae.plots.sheets import pair_rows, sheet, to_bytes
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
+
+_MARGIN = 0.04  # inches around it all
 
 
 def plot_images(images: Tensor, *, columns: int | None = None, title: str = "") -> "Figure":
@@ -96,7 +99,7 @@ def plot_grid(
     Args:
         images: (rows, columns, C, H, W), uint8 or floats in [0, 1].
         row_labels: One per row, or none.
-        column_labels: One per column, or none.
+        column_labels: One per column, or none; long ones are wrapped.
         title: Written above.
 
     Returns:
@@ -139,25 +142,40 @@ def _plot_sheet(
     columns = min(columns, len(pixels))
     rows = math.ceil(len(pixels) / columns)
     height, width = pixels.shape[2:]
-    paper = sheet(pixels, columns, gap=max(1, height // 32)).permute(1, 2, 0).numpy()
+    gap = max(1, height // 32)
+    paper = sheet(pixels, columns, gap=gap).permute(1, 2, 0).numpy()
     inches = max(0.5, min(1.2, 12 / columns))
-    above = 0.3 * bool(title) + 0.3 * bool(column_labels)
-    beside = 0.09 * max(map(len, labels), default=0)
-    figure = new_figure(inches * columns + beside, inches * rows * height / width + above)
-    axes: Axes = figure.add_subplot()
+    size = inches * columns, inches * columns * paper.shape[0] / paper.shape[1]
+    figure = new_figure(*size)
+    axes = figure.add_axes((0, 0, 1, 1))
     axes.imshow(paper, interpolation="nearest" if height >= 32 else "none")
     axes.set_xticks([])
     axes.set_yticks([])
     if labels:
-        axes.set_yticks([(i + 0.5) * paper.shape[0] / rows for i in range(rows)], labels)
+        places = [i * (height + gap) + (height - 1) / 2 for i in range(rows)]
+        # A name with dollars is no formula.
+        axes.set_yticks(places, labels, parse_math=False)
     if column_labels:
-        places = [(i + 0.5) * paper.shape[1] / columns for i in range(columns)]
-        axes.set_xticks(places, column_labels, fontsize=9)
+        places = [i * (width + gap) + (width - 1) / 2 for i in range(columns)]
+        lines, points = fit_labels(figure, column_labels, size[0] * width / paper.shape[1])
+        axes.set_xticks(places, lines, fontsize=points, parse_math=False)
         axes.xaxis.tick_top()
-    for text in (*axes.get_xticklabels(), *axes.get_yticklabels()):
-        text.set_parse_math(False)  # a name with dollars is no formula
     axes.tick_params(length=0)
     axes.spines[:].set_visible(False)
     if title:
         axes.set_title(title, loc="left", fontsize=11)
+    _make_room(figure, axes, size)
     return figure
+
+
+def _make_room(figure: "Figure", axes: "Axes", size: tuple[float, float]) -> None:
+    """Enlarges a figure that its axes fill, until their labels and title are in it as well.
+
+    matplotlib's own layouts would make the images smaller instead, and their columns narrower.
+    """
+    figure.set_layout_engine("none")
+    whole = figure.get_tightbbox()  # in inches
+    width, height = whole.width + 2 * _MARGIN, whole.height + 2 * _MARGIN
+    figure.set_size_inches(width, height)
+    left, bottom = _MARGIN - whole.x0, _MARGIN - whole.y0
+    axes.set_position((left / width, bottom / height, size[0] / width, size[1] / height))
