@@ -1,14 +1,16 @@
 import json
 import re
+from html import unescape
 from pathlib import Path
 
 import pytest
 import torch
 from torch import Tensor
 
-from easyvae import VAE, BetaLoss
+from easyvae import VAE, BetaLoss, VAEOutput
 from easyvae.comparison import compare
 from easyvae.kittens import draw_kittens
+from easyvae.training import NonFiniteError
 
 SMALL = {"channels": [8, 16], "latent": 8, "epochs": 2, "progress": False}
 
@@ -150,6 +152,38 @@ def test_its_text_is_a_table(kittens: Tensor) -> None:
     assert len(lines) == 3
     assert lines[0].split()[0] == "MSE"
     assert re.match(r"beta 0\.01 +0\.\d+\*", lines[2])
+
+
+def test_in_a_notebook_it_is_a_table_too(kittens: Tensor) -> None:
+    """The same figures, the best in bold, and names as they are written, not as HTML."""
+    models = {"<b>&co": (VAE([8], 4, image_size=16), BetaLoss(20))}
+    found = compare(kittens, models, betas=[0.01], **SMALL)
+    page = found._repr_html_()
+    text = re.sub("<[^>]+>", " ", page.replace("</strong>", "*")).replace("* ", "*")
+    assert unescape(text).split() == repr(found).split()
+    assert "<strong>" in page
+    assert "<b>" not in page
+    assert page.startswith("<table>")
+    assert page.endswith("</table>")
+
+
+def test_a_training_that_breaks_down_is_named(kittens: Tensor, tmp_path: Path) -> None:
+    """The error has the model's name and the step; what the others have learnt is on the disk."""
+
+    def nothing(output: VAEOutput, x: Tensor) -> Tensor:
+        return (output.logits * torch.nan).flatten(1).sum(1)
+
+    good, bad = (VAE([4], 2, image_size=16) for _ in range(2))
+    models = {"good": (good, BetaLoss()), "bad": (bad, BetaLoss(reconstruction=nothing))}
+    with pytest.raises(NonFiniteError, match="model 'bad': the loss of step 1 is not") as error:
+        compare(kittens, models, out=tmp_path, **SMALL)
+    assert error.value.step == 1
+    trained = VAE.load(tmp_path / "runs" / "good")
+    found = compare(kittens, {"good": models["good"]}, out=tmp_path, **SMALL)
+    history = found["good"].history
+    assert history is not None
+    assert len(history) == 2
+    assert torch.equal(trained.reconstruct(kittens), found["good"].model.reconstruct(kittens))
 
 
 @pytest.mark.parametrize(

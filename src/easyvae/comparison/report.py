@@ -2,11 +2,11 @@
 
 import base64
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from html import escape
 from typing import Any
 
-from easyvae.comparison.tables import RANKS, TABLES, Table, cells, shown_columns
+from easyvae.comparison.tables import RANKS, TABLES, Column, Table, cells, shown_columns
 from easyvae.evaluation import Figures
 
 PICTURES = {
@@ -103,6 +103,16 @@ def render_report(record: Mapping[str, Any], pictures: Mapping[str, bytes]) -> s
     )
 
 
+def render_table(columns: Sequence[Column], table: Mapping[str, Figures]) -> str:
+    """Writes columns of figures as an HTML table, a row for each model, the best in bold."""
+    written = [cells(column, table) for column in columns]
+    rows = {
+        name: [f"<strong>{text}</strong>" if best else text for text, best in row]
+        for name, row in zip(table, zip(*written, strict=True), strict=True)
+    }
+    return _lay_out([column.title for column in columns], rows)
+
+
 def _highlights(table: Mapping[str, Figures]) -> str:
     """Names the best model by each of a few figures."""
     if len(table) < 2:
@@ -131,19 +141,9 @@ def _table(group: Table, table: Mapping[str, Figures]) -> str:
     columns = shown_columns(group.columns, table)
     if not columns:
         return ""
-    written = [cells(column, table) for column in columns]
-    head = "".join(f'<th scope="col">{escape(column.title)}</th>' for column in columns)
-    rows = []
-    for i, name in enumerate(table):
-        row = "".join(
-            f"<td><strong>{text}</strong></td>" if best else f"<td>{text}</td>"
-            for text, best in (column[i] for column in written)
-        )
-        rows.append(f'<tr><th scope="row">{escape(name)}</th>{row}</tr>')
     return (
         f"<h2>{escape(group.title)}</h2>\n<p>{escape(group.text)}</p>\n"
-        f'<div class="wide" tabindex="0"><table><thead><tr><td></td>{head}</tr></thead>'
-        f"<tbody>{''.join(rows)}</tbody></table></div>"
+        f'<div class="wide" tabindex="0">{render_table(columns, table)}</div>'
     )
 
 
@@ -161,11 +161,11 @@ def _picture(name: str, pictures: Mapping[str, bytes]) -> str:
 
 
 def _models(models: Mapping[str, Mapping[str, Any]]) -> str:
-    rows = []
+    rows = {}
     for name, model in models.items():
         config = model["config"]
         seconds = model["seconds"]
-        entries = [
+        rows[name] = [
             escape(model["loss"] or "trained before"),
             escape(" ".join(map(str, config["channels"]))),
             f"{config['latent']}",
@@ -173,12 +173,17 @@ def _models(models: Mapping[str, Mapping[str, Any]]) -> str:
             "" if model["epochs"] is None else f"{model['epochs']}",
             "" if seconds is None else f"{seconds:,.0f}",
         ]
-        row = "".join(f"<td>{entry}</td>" for entry in entries)
-        rows.append(f'<tr><th scope="row">{escape(name)}</th>{row}</tr>')
     titles = ("loss", "channels", "latents", "parameters", "epochs", "seconds")
-    head = "".join(f'<th scope="col">{title}</th>' for title in titles)
-    return (
-        "<h2>The models</h2>\n"
-        f'<div class="wide" tabindex="0"><table><thead><tr><td></td>{head}</tr></thead>'
-        f"<tbody>{''.join(rows)}</tbody></table></div>"
+    return f'<h2>The models</h2>\n<div class="wide" tabindex="0">{_lay_out(titles, rows)}</div>'
+
+
+def _lay_out(titles: Sequence[str], rows: Mapping[str, Sequence[str]]) -> str:
+    """Makes a table of rows by the name of the model; what is in the cells is HTML already."""
+    head = "".join(f'<th scope="col">{escape(title)}</th>' for title in titles)
+    body = "".join(
+        f'<tr><th scope="row">{escape(name)}</th>'
+        + "".join(f"<td>{cell}</td>" for cell in row)
+        + "</tr>"
+        for name, row in rows.items()
     )
+    return f"<table><thead><tr><td></td>{head}</tr></thead><tbody>{body}</tbody></table>"

@@ -13,8 +13,8 @@ import torch
 from torch import Tensor
 
 from easyvae.comparison.names import file_name
-from easyvae.comparison.report import render_report
-from easyvae.comparison.tables import describe_table
+from easyvae.comparison.report import render_report, render_table
+from easyvae.comparison.tables import describe_table, summary_columns
 from easyvae.evaluation import Evaluation, Figures
 from easyvae.files import write_file
 from easyvae.history import History
@@ -94,6 +94,10 @@ class Comparison:
     def __repr__(self) -> str:
         """Shows the most telling figures as a table."""
         return describe_table(self.table)
+
+    def _repr_html_(self) -> str:
+        """Shows the same in a notebook, the best of each column in bold."""
+        return render_table(summary_columns(self.table), self.table)
 
     def figure_reconstructions(self, count: int = 8) -> "Figure":
         """Draws held-out pictures, one per row: the original, then each model's reconstruction.

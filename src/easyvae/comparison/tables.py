@@ -1,7 +1,7 @@
 """The figures of a comparison as tables."""
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
 
 from easyvae.evaluation import Figures
@@ -127,7 +127,7 @@ def cells(column: Column, table: Mapping[str, Figures]) -> list[tuple[str, bool]
     ]
 
 
-def shown_columns(columns: tuple[Column, ...], table: Mapping[str, Figures]) -> list[Column]:
+def shown_columns(columns: Sequence[Column], table: Mapping[str, Figures]) -> list[Column]:
     """Leaves out the columns that no model has a figure for."""
     return [
         column
@@ -136,11 +136,18 @@ def shown_columns(columns: tuple[Column, ...], table: Mapping[str, Figures]) -> 
     ]
 
 
+def summary_columns(table: Mapping[str, Figures]) -> list[Column]:
+    """Chooses the most telling columns, with titles that need no heading above them."""
+    every = {column.figure: column for group in TABLES for column in group.columns}
+    chosen = (every[figure] for figure in SUMMARY)
+    titled = [c._replace(title=HEADINGS.get(c.figure, c.title)) for c in chosen]
+    return shown_columns(titled, table)
+
+
 def describe_table(table: Mapping[str, Figures]) -> str:
     """Writes the most telling figures as lines of text, the best of each column with a star."""
-    every = {column.figure: column for group in TABLES for column in group.columns}
-    chosen = shown_columns(tuple(every[figure] for figure in SUMMARY), table)
-    rows = [["", *(HEADINGS.get(column.figure, column.title) for column in chosen)]]
+    chosen = summary_columns(table)
+    rows = [["", *(column.title for column in chosen)]]
     written = [cells(column, table) for column in chosen]
     for i, name in enumerate(table):
         rows.append([name, *(text + "*" * best for text, best in (c[i] for c in written))])

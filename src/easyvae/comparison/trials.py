@@ -1,28 +1,24 @@
 """One call that trains models alike and measures them on the same held-out pictures."""
 
-import copy
-import json
 from collections.abc import Mapping, Sequence
 from os import PathLike
 from pathlib import Path
-from typing import Any, Literal, TypeAlias
+from typing import Any, Literal
 
 import torch
 
+from easyvae.comparison.contenders import Contender, common_shape, gather_contenders
+from easyvae.comparison.folder import begin_folder
 from easyvae.comparison.names import file_name
 from easyvae.comparison.result import Comparison, Result
 from easyvae.data import Pictures, Sample, as_pictures, load_pictures, split
-from easyvae.data.random_state import RandomState
 from easyvae.evaluation import Evaluator
-from easyvae.files import write_file
-from easyvae.losses import BetaLoss
+from easyvae.history import History
 from easyvae.metrics import Features, random_features
 from easyvae.model import VAE
 from easyvae.processes import choose_device
 from easyvae.reporter import Reporter
-from easyvae.training import fit
-
-Contender: TypeAlias = VAE | tuple[VAE, BetaLoss]
+from easyvae.training import NonFiniteError, fit
 
 SHOWN = 16
 """How many of the held-out pictures a comparison keeps, to show them."""
@@ -89,6 +85,7 @@ def compare(
         ValueError: If there are no models, their input shapes differ, `out` holds a comparison
             with other settings, or an argument is out of its range.
         TypeError: If an argument is of the wrong type.
+        NonFiniteError: If a training breaks down; the message names the model.
 
     Example:
         >>> images = torch.rand(60, 3, 16, 16)
@@ -98,167 +95,89 @@ def compare(
         >>> list(found.table)
         ['beta 1', 'beta 0.1']
     """
-    contenders = {name: _copy(name, entry) for name, entry in (models or {}).items()}
-    if isinstance(betas, str) or not isinstance(betas, Sequence):
-        raise TypeError(f"`betas` (={betas!r}) must be a sequence of numbers, such as [1, 0.1]")
-    if architecture and not betas:
-        names = ", ".join(f"`{name}`" for name in architecture)
-        raise TypeError(f"{names}: these describe the models of `betas`, and there are none")
-    size, colours = _sizes(data, contenders, image_size, in_channels)
-    for beta in betas:
-        loss = BetaLoss(beta, reconstruction=reconstruction)
-        name = f"beta {loss.beta:g}"
-        if name in contenders:
-            raise ValueError(f"`betas` has {loss.beta:g} twice, or `models` has {name!r} already")
-        with RandomState(seed).active():
-            model = VAE(channels, latent, image_size=size, in_channels=colours, **architecture)
-        contenders[name] = (model, loss)
-    shape = _check(contenders)
+    contenders = gather_contenders(
+        models or {},
+        betas,
+        data,
+        seed=seed,
+        reconstruction=reconstruction,
+        channels=channels,
+        latent=latent,
+        image_size=image_size,
+        in_channels=in_channels,
+        **architecture,
+    )
+    shape = common_shape(contenders)
     say = Reporter(enabled=progress)
     pictures = _open(data, shape, say)
     if validation is not None and not isinstance(validation, int | float):
         validation = as_pictures(validation, shape)  # once, for all models
     trained, held_out = _hold_out(pictures, validation, seed)
+    alike = all(model.output == "sigmoid" for model, _ in contenders.values())
     evaluator = Evaluator(
         held_out,
         trained,
-        # Likelihoods compare only with their like.
-        likelihood="normal"
-        if any(m.output != "sigmoid" for m, _ in contenders.values())
-        else None,
+        likelihood=None if alike else "normal",  # likelihoods compare only with their like
         features=features,
         importance_samples=importance_samples,
         seed=seed,
     )
-    facts = {
-        "training": len(trained),
-        "held_out": len(held_out),
-        "input_shape": list(shape),
+    recipe: dict[str, Any] = {
         "epochs": epochs,
         "batch_size": batch_size,
         "lr": lr,
         "precision": precision,
         "seed": seed,
+    }
+    facts = {
+        "training": len(trained),
+        "held_out": len(held_out),
+        "input_shape": list(shape),
+        **recipe,
         "data": pictures.fingerprint,
         "validation": getattr(validation, "fingerprint", validation),
     }
     folder = None if out is None else Path(out)
     if folder is not None:
-        _begin(folder, facts, resume=resume)
+        begin_folder(folder, facts, resume=resume)
     results: dict[str, Result] = {}
-    for number, (name, (model, trains_with)) in enumerate(contenders.items(), start=1):
+    for number, (name, (model, loss)) in enumerate(contenders.items(), start=1):
         say.line(f"model {number} of {len(contenders)}: {name}")
         history = None
-        if trains_with is None:
+        if loss is None:
             model.to(choose_device(device))
         else:
-            history = fit(
+            history = _train(
+                name,
                 model,
                 pictures,
-                loss=trains_with,
-                epochs=epochs,
-                batch_size=batch_size,
+                folder,
+                loss=loss,
                 validation=validation,
-                lr=lr,
                 device=device,
-                precision=precision,
-                seed=seed,
-                out=None if folder is None else folder / "runs" / file_name(name),
                 resume=resume,
                 progress=progress,
+                **recipe,
             )
-        results[name] = Result(model.eval(), trains_with, history, evaluator(model))
+        results[name] = Result(model.eval(), loss, history, evaluator(model))
     return Comparison(results, held_out[:SHOWN], facts, folder)
 
 
-def _copy(name: str, entry: Contender) -> tuple[VAE, BetaLoss | None]:
-    """Returns a copy of a model, with the loss to train it with if there is one."""
-    model, loss = entry if isinstance(entry, tuple) and len(entry) == 2 else (entry, None)
-    if not isinstance(model, VAE) or not (loss is None or isinstance(loss, BetaLoss)):
-        raise TypeError(
-            f"`models` has {type(entry).__name__} as {name!r}; it must have a pair (VAE, "
-            "BetaLoss) to train, or a VAE that is trained already"
-        )
-    return copy.deepcopy(model), loss
-
-
-def _begin(folder: Path, facts: Mapping[str, Any], *, resume: bool) -> None:
-    """Begins a comparison in a folder, or makes sure that it goes on as it began.
+def _train(
+    name: str, model: VAE, pictures: Pictures, folder: Path | None, **arguments: Any
+) -> History:
+    """Trains a model, in the comparison's folder if there is one.
 
     Raises:
-        ValueError: If the one there has other settings; the message names them.
+        NonFiniteError: If a loss or gradient is not finite; the message begins with the name.
     """
-    path = folder / "comparison.json"
-    now = json.loads(json.dumps(facts))
-    if resume and path.is_file():
-        try:
-            before = json.loads(path.read_text(encoding="utf-8"))
-            differing = [name for name in now if before[name] != now[name]]
-        except (ValueError, KeyError, TypeError) as error:
-            raise ValueError(f"{path} is not what `compare` writes ({error!r})") from None
-        if differing:
-            pairs = ", ".join(
-                f"{name} ({before[name]!r}, now {now[name]!r})" for name in differing
-            )
-            raise ValueError(
-                f"`out` (={str(folder)!r}) holds a comparison that differs in {pairs}; choose "
-                "another folder, or pass `resume=False` (--fresh) to train anew"
-            )
-    if folder.exists() and not folder.is_dir():
-        raise ValueError(f"`out` (={str(folder)!r}) is a file; it must be a folder")
-    folder.mkdir(parents=True, exist_ok=True)
-    write_file(path, (json.dumps(now, indent=1) + "\n").encode())
-
-
-def _sizes(
-    data: Any,
-    contenders: Mapping[str, tuple[VAE, BetaLoss | None]],
-    image_size: int | Sequence[int] | None,
-    in_channels: int | None,
-) -> tuple[int | Sequence[int], int]:
-    """Returns the images' sizes and colours: asked for, or of the models, or of the data."""
-    images = data.images if isinstance(data, Pictures) else data
-    shape = tuple(map(int, getattr(images, "shape", ())))
-    size: int | Sequence[int] = 64
-    colours = 3
-    if contenders:
-        model, _ = next(iter(contenders.values()))
-        colours, *size = model.input_shape
-    elif len(shape) == 3 and shape[1] == shape[2]:  # square greys, without their one channel
-        colours, size = 1, shape[1:]
-    elif len(shape) == 4 and shape[3] in (1, 3) and shape[1] > 4:  # refused, with advice, later
-        colours, size = shape[3], shape[1:3]
-    elif len(shape) > 2:
-        colours, size = shape[1], shape[2:]
-    return (
-        size if image_size is None else image_size,
-        colours if in_channels is None else in_channels,
-    )
-
-
-def _check(contenders: Mapping[str, tuple[VAE, BetaLoss | None]]) -> tuple[int, ...]:
-    """Checks names and shapes, and returns the models' input shape."""
-    if not contenders:
-        raise ValueError(
-            "there is nothing to compare: give `betas`, such as [1, 0.1], or `models`"
-        )
-    slugs: dict[str, str] = {}
-    for name in contenders:
-        slug = file_name(name).casefold()  # some disks know no capitals
-        if slug in slugs:
-            raise ValueError(
-                f"`models` has the names {slugs[slug]!r} and {name!r}, which would share the file "
-                f"{file_name(name)}.safetensors; rename one"
-            )
-        slugs[slug] = name
-    shapes = {name: model.input_shape for name, (model, _) in contenders.items()}
-    (first, shape), *others = shapes.items()
-    for name, other in others:
-        if other != shape:
-            raise ValueError(
-                f"`models` must all take one shape; {first!r} takes {shape} and {name!r} {other}"
-            )
-    return shape
+    out = None if folder is None else folder / "runs" / file_name(name)
+    try:
+        return fit(model, pictures, out=out, **arguments)
+    except NonFiniteError as error:
+        # A note would not do: the command line shows the message alone.
+        error.args = (f"model {name!r}: {error}",)
+        raise
 
 
 def _open(data: Any, shape: tuple[int, ...], say: Reporter) -> Pictures:

@@ -1,0 +1,36 @@
+"""The folder of a comparison: what it was begun with is what it goes on with."""
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from easyvae.files import write_file
+
+
+def begin_folder(folder: Path, facts: Mapping[str, Any], *, resume: bool) -> None:
+    """Begins a comparison in a folder, or makes sure that it goes on as it began.
+
+    Raises:
+        ValueError: If the one there has other settings; the message names them.
+    """
+    path = folder / "comparison.json"
+    now = json.loads(json.dumps(facts))
+    if resume and path.is_file():
+        try:
+            before = json.loads(path.read_text(encoding="utf-8"))
+            differing = [name for name in now if before[name] != now[name]]
+        except (ValueError, KeyError, TypeError) as error:
+            raise ValueError(f"{path} is not what `compare` writes ({error!r})") from None
+        if differing:
+            pairs = ", ".join(
+                f"{name} ({before[name]!r}, now {now[name]!r})" for name in differing
+            )
+            raise ValueError(
+                f"`out` (={str(folder)!r}) holds a comparison that differs in {pairs}; choose "
+                "another folder, or pass `resume=False` (--fresh) to train anew"
+            )
+    if folder.exists() and not folder.is_dir():
+        raise ValueError(f"`out` (={str(folder)!r}) is a file; it must be a folder")
+    folder.mkdir(parents=True, exist_ok=True)
+    write_file(path, (json.dumps(now, indent=1) + "\n").encode())
