@@ -2,13 +2,19 @@
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
+import torch
 
 from easyvae import VAE
 from easyvae.cli import main
+from easyvae.data import Pictures, split
+from easyvae.evaluation import evaluate
+from easyvae.kittens import draw_kittens
 
 pytest.importorskip("matplotlib")
+Image = pytest.importorskip("PIL.Image")
 
 SMALL = "--channels 4 8 --latent 3 --image-size 16 --epochs 1 --device cpu --quiet".split()
 
@@ -57,9 +63,100 @@ def test_evaluate_prints_the_figures(model: Path, capsys: pytest.CaptureFixture[
     command = ["evaluate", str(model), "kittens:20", "--training", "kittens:40", "--samples", "3"]
     assert main([*command, "--device", "cpu", "--json"]) == 0
     figures = json.loads(capsys.readouterr().out)
-    assert figures["pictures"] == 20
+    assert (figures["pictures"], figures["part"]) == (20, "all")
     assert figures["mixture_frechet"] > 0
     assert figures["log_likelihood"] < 0
+
+
+def measured(capsys: pytest.CaptureFixture[str], *arguments: object) -> tuple[dict[str, Any], str]:
+    """Evaluates, and returns the figures and what standard error has."""
+    command = ["evaluate", *map(str, arguments), "--device", "cpu", "--json"]
+    assert main(command) == 0
+    said = capsys.readouterr()
+    return json.loads(said.out), said.err
+
+
+def train(path: object, out: Path, *more: str) -> None:
+    assert main(["train", str(path), *SMALL, "--out", str(out), *more]) == 0
+
+
+def test_evaluate_measures_what_the_run_has_held_out(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The figures are those of the held-out pictures, with the others as those for training."""
+    train("kittens:60", tmp_path, "--validation", "0.2", "--seed", "3", "--flip")
+    kittens = Pictures(torch.from_numpy(draw_kittens(60, size=16)[0]))
+    training, held_out = (kittens.gather(rows) for rows in split(kittens, 0.2, 3))
+    expected = evaluate(VAE.load(tmp_path), held_out, training).figures
+    capsys.readouterr()
+    figures, warning = measured(capsys, tmp_path, "kittens:60")
+    assert (figures["pictures"], figures["part"]) == (12, "held-out")
+    assert warning == ""
+    for name in ("mse", "kl", "ssim"):
+        assert figures[name] == pytest.approx(expected[name])
+    assert figures["mixture_frechet"] is not None
+    assert figures["slerp_distance"] is not None
+    others, _ = measured(capsys, tmp_path, "kittens:60", "--training", "kittens:30")
+    assert others["mse"] == figures["mse"]
+    assert others["slerp_distance"] != figures["slerp_distance"]
+    assert main(["evaluate", str(tmp_path), "kittens:60", "--device", "cpu"]) == 0
+    first = capsys.readouterr().out.splitlines()[0]
+    assert first == "12 pictures that the run held out of 60"
+
+
+def test_evaluate_warns_of_pictures_that_the_run_has_seen(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """In one line on standard error; other pictures are measured without a word."""
+    train("kittens:60", tmp_path, "--validation", "none")
+    capsys.readouterr()
+    figures, warning = measured(capsys, tmp_path, "kittens:60")
+    assert (figures["pictures"], figures["part"]) == (60, "training")
+    assert "was trained on all of kittens:60" in warning
+    assert warning.count("\n") == 1
+    figures, warning = measured(capsys, tmp_path, "kittens:50")
+    assert (figures["pictures"], figures["part"], warning) == (50, "all", "")
+
+
+def test_evaluate_finds_the_pictures_of_a_run_that_kept_copies(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Whether copies were dropped or kept, only held-out pictures are measured."""
+    folder = tmp_path / "cats"
+    folder.mkdir()
+    for i, pixels in enumerate(draw_kittens(20, size=16)[0]):
+        for copy in range(1 + (i < 5)):
+            Image.fromarray(pixels.transpose(1, 2, 0)).save(folder / f"{i}-{copy}.png")
+    for out, more, count in (("dropped", [], 4), ("kept", ["--keep-copies"], 5)):
+        train(folder, tmp_path / out, "--validation", "0.2", *more)
+        capsys.readouterr()
+        figures, _ = measured(capsys, tmp_path / out, folder)
+        assert (figures["pictures"], figures["part"]) == (count, "held-out")
+
+
+def test_evaluate_names_damaged_settings(
+    model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Without them nobody knows what the run has held out."""
+    (tmp_path / "model.safetensors").write_bytes(model.read_bytes())
+    (tmp_path / "run.json").write_text("{")
+    assert main(["evaluate", str(tmp_path), "kittens:20", "--device", "cpu"]) == 2
+    said = capsys.readouterr()
+    assert said.out == ""
+    assert str(tmp_path / "run.json") in said.err
+    assert said.err.count("\n") == 1
+
+
+def test_a_training_that_breaks_down_is_named(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The one line on standard error tells which model it was, and the others' runs remain."""
+    command = ["compare", "kittens:60", "--betas", "1", "1e300", "--out", str(tmp_path), *SMALL]
+    assert main(command) == 1
+    said = capsys.readouterr()
+    assert said.err.startswith("easyvae: model 'beta 1e+300': the loss of step 1 is not finite")
+    assert said.err.count("\n") == 1
+    assert (tmp_path / "runs" / "beta-1" / "model.safetensors").is_file()
 
 
 @pytest.mark.parametrize(

@@ -5,6 +5,7 @@ import torch
 from torch import Tensor
 
 from easyvae import VAE, BetaLoss, fit
+from easyvae.data import Pictures, Sample
 from easyvae.evaluation import FIGURES, Evaluator, evaluate
 from easyvae.kittens import draw_kittens
 
@@ -111,6 +112,15 @@ def test_one_picture_is_enough() -> None:
     figures = evaluate(VAE([4], 2, image_size=16), torch.rand(1, 3, 16, 16)).figures
     assert figures["mse"] is not None
     assert figures["slerp_evenness"] is figures["active_units"] is figures["prior_frechet"] is None
+
+
+def test_a_sample_of_pictures_will_do(model: VAE, kittens: Tensor) -> None:
+    """A part of a store need not be copied out of it."""
+    pictures, rows = Pictures(kittens), torch.arange(90, 120)
+    found = evaluate(model, Sample(pictures, rows), Sample(pictures, rows - 90)).figures
+    expected = evaluate(model, kittens[90:], kittens[:30]).figures
+    assert found["mse"] == pytest.approx(expected["mse"])
+    assert found["mixture_frechet"] is not None
 
 
 def test_no_pictures_are_an_error() -> None:

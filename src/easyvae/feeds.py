@@ -52,12 +52,14 @@ class Source(NamedTuple):
         fingerprint: Changes with the images, their order and which of them are used; for a
             loader, with their number.
         batch_size: Images per batch, or `None` where a loader does not tell.
+        share: Which fraction of the data it is, if it was set aside for validation.
     """
 
     feed: Feed
     images: int | None
     fingerprint: str
     batch_size: int | None
+    share: float | None = None
 
 
 @dataclass(frozen=True)
@@ -113,6 +115,7 @@ class SourceOpener:
             if fraction is not None:
                 chosen, rest = split(pictures, fraction, self.seed)
                 held_out = self._feed(pictures, rest, shuffle=False)
+                held_out = held_out._replace(share=float(fraction))
             training = self._feed(pictures, chosen, shuffle=True)
         if isinstance(validation, DataLoader):
             held_out = self._stream(validation)

@@ -290,6 +290,7 @@ def _settings(trainer: Trainer, training: Source, held_out: Source | None) -> di
         "steps": trainer.steps,
         "images": training.images,
         "validation_images": held_out and held_out.images,
+        "validation_share": held_out and held_out.share,
         "must_match": {
             "model": model.config,
             "loss": repr(trainer.loss),

@@ -3,10 +3,14 @@
 import argparse
 import json
 import math
+import sys
+from typing import Any
 
 from easyvae.cli.common import add_device, open_pictures
 from easyvae.comparison.tables import TABLES
+from easyvae.data import Pictures
 from easyvae.evaluation import evaluate
+from easyvae.evaluation.runs import Division, divide_as_run, read_run
 from easyvae.model import VAE
 from easyvae.processes import choose_device
 
@@ -18,7 +22,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--training",
         metavar="PATH",
-        help="the pictures it was trained on: adds samples of a mixture, and the nearest ones",
+        help="the pictures it was trained on: adds samples of a mixture, and the nearest ones; "
+        "where PATH is what a run was trained on, the rest of it if not given",
     )
     parser.add_argument(
         "--samples",
@@ -35,11 +40,26 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> None:
     """Measures, and prints the figures."""
     model = VAE.load(args.model, device=choose_device(args.device))
-    pictures = open_pictures(args.path, model.input_shape)
-    training = open_pictures(args.training, model.input_shape) if args.training else None
+    pictures, division = _open(args.path, args.model, model.input_shape)
+    part = "all"
+    images: Any = pictures
+    training: Any = None
+    headline = f"{len(pictures):,} pictures"
+    if division is not None and division.held_out is None:
+        part = "training"
+        print(
+            f"easyvae: the run was trained on all of {args.path} and held none of it out: these "
+            "figures are of pictures that the model has seen",
+            file=sys.stderr,
+        )
+    elif division is not None:
+        part, images, training = "held-out", division.held_out, division.training
+        headline = f"{len(images):,} pictures that the run held out of {len(pictures):,}"
+    if args.training:
+        training = open_pictures(args.training, model.input_shape)
     figures = evaluate(
         model,
-        pictures,
+        images,
         training,
         importance_samples=args.samples,
         seed=args.seed,
@@ -49,12 +69,27 @@ def run(args: argparse.Namespace) -> None:
             name: value if value is None or math.isfinite(value) else None
             for name, value in figures.items()
         }
-        print(json.dumps({"pictures": len(pictures), **finite}))
+        print(json.dumps({"pictures": len(images), "part": part, **finite}))
         return
-    print(f"{len(pictures):,} pictures")
+    print(headline)
     for table in TABLES:
         known = [column for column in table.columns if figures[column.figure] is not None]
         if known:
             print(f"\n{table.title}")
         for column in known:
             print(f"  {column.title:<18} {format(figures[column.figure], column.format):>10}")
+
+
+def _open(path: str, model: str, shape: tuple[int, ...]) -> tuple[Pictures, Division | None]:
+    """Opens pictures, and finds out what the run that the model comes from has made of them."""
+    run = read_run(model)
+    pictures = open_pictures(path, shape)
+    if run is None:
+        return pictures, None
+    division = divide_as_run(pictures, run)
+    if division is None and pictures.report is not None and pictures.report.copies:
+        whole = open_pictures(path, shape, keep_copies=True)  # as the run may have had them
+        division = divide_as_run(whole, run)
+        if division is not None:
+            return whole, division
+    return pictures, division
