@@ -1,6 +1,10 @@
 """The commands `compare` and `evaluate`."""
 
 import json
+import signal
+import subprocess
+import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -53,6 +57,31 @@ def test_compare_leaves_a_report(
     record = json.loads(capsys.readouterr().out)
     assert record["models"]["mine"]["epochs"] is None
     assert record == json.loads((out / "results.json").read_text())
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="there is no SIGKILL")
+def test_a_killed_comparison_ends_with_the_same_numbers(tmp_path: Path) -> None:
+    """Killed in the second model's training, the same command goes on from its last epoch."""
+    command = ["compare", "kittens:60", "--betas", "2", "0.05", *SMALL, "--epochs", "30"]
+    whole, cut = tmp_path / "whole", tmp_path / "cut"
+    arguments = [sys.executable, "-m", "easyvae", *command, "--out", str(cut)]
+    checkpoints = cut / "runs" / "beta-0.05" / "checkpoints"
+    with subprocess.Popen(arguments) as process:
+        while process.poll() is None and not any(checkpoints.glob("step-*")):
+            time.sleep(0.002)
+        process.kill()
+    assert process.returncode == -signal.SIGKILL
+    assert not (cut / "results.json").exists()
+    records = []
+    for out in (cut, whole):
+        assert main([*command, "--out", str(out)]) == 0
+        record = json.loads((out / "results.json").read_text())
+        for entry in record["models"].values():
+            del entry["seconds"]
+        records.append(record)
+    assert records[0] == records[1]
+    for path in (whole / "models").iterdir():
+        assert path.read_bytes() == (cut / "models" / path.name).read_bytes()
 
 
 def test_evaluate_prints_the_figures(model: Path, capsys: pytest.CaptureFixture[str]) -> None:
