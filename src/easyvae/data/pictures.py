@@ -22,7 +22,6 @@ FORMATS = ("JPEG", "PNG", "WEBP")
 EXTENSIONS = frozenset({".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp"})
 MAX_PIXELS = 89_000_000
 MAX_BYTES = 128 * 2**20
-_TOO_LARGE = f"over the limit of {MAX_PIXELS / 1e6:.0f} megapixels"
 
 # EXIF orientation -> name of the transposition that puts the picture upright.
 _UPRIGHT = {
@@ -81,6 +80,7 @@ def read_image(
     *,
     background: tuple[int, int, int] = (255, 255, 255),
     name: str = "picture",
+    max_pixels: int = MAX_PIXELS,
 ) -> NDArray[np.uint8]:
     """Reads one JPEG, PNG or WEBP picture as the pixels of an image of the given shape.
 
@@ -95,13 +95,14 @@ def read_image(
         shape: `(C, H, W)`, with 1 (grey) or 3 (RGB) channels.
         background: the red, green and blue (0 to 255) shown through transparent pixels.
         name: what errors call a `source` given as bytes.
+        max_pixels: how many pixels the file may have, at most 89 million.
 
     Returns:
         Pixels from 0 to 255, `(C, H, W)`.
 
     Raises:
-        ImageError: it is no such picture, is damaged or cut short, or is over 89 megapixels (seen
-            before anything is decoded) or 128 MB. The message names the path and the fault.
+        ImageError: it is no such picture, is damaged or cut short, or has more than `max_pixels`
+            (seen before anything is decoded) or 128 MB. The message names the path and the fault.
         ImportError: Pillow is missing.
 
     Example:
@@ -116,7 +117,8 @@ def read_image(
     if not isinstance(source, bytes):
         name = str(source)
         source = read_file(source)
-    with open_picture(source, name, at_least=4 * max(shape[1:])) as image:
+    most = min(max_pixels, MAX_PIXELS)
+    with open_picture(source, name, at_least=4 * max(shape[1:]), max_pixels=most) as image:
         return to_pixels(image, shape, background=background)
 
 
@@ -160,7 +162,7 @@ def picture_shape(shape: Sequence[int]) -> tuple[int, int, int]:
 
 @contextlib.contextmanager
 def open_picture(
-    data: bytes, name: str, *, at_least: int | None = None
+    data: bytes, name: str, *, at_least: int | None = None, max_pixels: int = MAX_PIXELS
 ) -> Iterator["Image.Image"]:
     """Decodes a picture file's bytes, and turn whatever goes wrong with it into an `ImageError`.
 
@@ -169,16 +171,18 @@ def open_picture(
         name: what errors call it.
         at_least: a JPEG may be decoded at a half, quarter or eighth of its size as long as both
             sides keep this many pixels; `None` decodes it at full size.
+        max_pixels: how many pixels it may have.
     """
     pillow = import_pillow()
+    too_large = f"over the limit of {max_pixels / 1e6:.0f} megapixels"
     if not data:
         raise ImageError(name, "the file is empty")
     with quiet_pillow:
         try:
             with pillow.open(io.BytesIO(data), formats=FORMATS) as image:
                 width, height = image.size
-                if width * height > MAX_PIXELS:
-                    raise ImageError(name, f"{width} x {height} pixels is {_TOO_LARGE}")
+                if width * height > max_pixels:
+                    raise ImageError(name, f"{width} x {height} pixels is {too_large}")
                 if at_least and min(image.size) >= 2 * at_least:
                     image.draft(None, (at_least, at_least))  # does nothing but for JPEG
                 image.load()
@@ -186,7 +190,7 @@ def open_picture(
         except ImageError:
             raise
         except pillow.DecompressionBombError as error:  # Pillow's own limit, seen on opening
-            raise ImageError(name, f"its size is {_TOO_LARGE}") from error
+            raise ImageError(name, f"its size is {too_large}") from error
         except pillow.UnidentifiedImageError as error:
             raise ImageError(name, "not a JPEG, PNG or WEBP picture") from error
         # Any exception at all can come out of a decoder fed with hostile bytes.

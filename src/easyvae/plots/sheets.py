@@ -2,7 +2,7 @@
 
 import io
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping
 from os import PathLike
 from pathlib import Path
 from typing import Any
@@ -73,7 +73,8 @@ def save_images(
         ValueError: If these are not images, or the file's kind is unknown.
         ImportError: If Pillow is not installed.
     """
-    _write(path, [_enlarge(sheet(images, columns or len(images)), scale)])
+    kind = _kind(path, {".png": "PNG", ".jpg": "JPEG", ".jpeg": "JPEG", ".webp": "WEBP"})
+    write_file(path, encode_images(images, kind, columns=columns, scale=scale))
 
 
 def save_animation(
@@ -97,6 +98,62 @@ def save_animation(
         ValueError: If these are not images, or the file's kind is unknown.
         ImportError: If Pillow is not installed.
     """
+    kind = _kind(path, {".gif": "GIF", ".webp": "WEBP"})
+    write_file(
+        path,
+        encode_animation(
+            frames, kind, seconds=seconds, scale=scale, there_and_back=there_and_back
+        ),
+    )
+
+
+def encode_images(
+    images: Tensor,
+    kind: str = "PNG",
+    *,
+    columns: int | None = None,
+    scale: int = 1,
+    gap: int = 2,
+    **options: Any,
+) -> bytes:
+    """Returns what `save_images` writes.
+
+    Args:
+        images: (n, C, H, W) with 1 or 3 channels, uint8 or floats in [0, 1].
+        kind: "PNG", "JPEG" or "WEBP".
+        columns: Images per row; all in one row by default.
+        scale: How many times larger than life, smoothly enlarged.
+        gap: Pixels between the images.
+        options: What else Pillow's writer of that kind is to know.
+
+    Raises:
+        ValueError: If these are not images.
+        ImportError: If Pillow is not installed.
+
+    Example:
+        >>> encode_images(torch.rand(2, 3, 16, 16))[1:4]
+        b'PNG'
+    """
+    data = io.BytesIO()
+    paper = sheet(images, columns or len(images), gap=gap)
+    _enlarge(paper, scale).save(data, kind, **options)
+    return data.getvalue()
+
+
+def encode_animation(
+    frames: Tensor,
+    kind: str = "GIF",
+    *,
+    seconds: float = 2.0,
+    scale: int = 1,
+    there_and_back: bool = True,
+) -> bytes:
+    """Returns what `save_animation` writes; `kind` is "GIF" or "WEBP".
+
+    Raises:
+        ValueError: If these are not images.
+        ImportError: If Pillow is not installed.
+    """
     images = [_enlarge(sheet(frame[None], 1), scale) for frame in to_bytes(frames)]
     step = max(20, round(1000 * seconds / len(images)))
     durations = [step] * len(images)
@@ -104,7 +161,10 @@ def save_animation(
     if there_and_back:
         images += images[-2:0:-1]
         durations += durations[-2:0:-1]
-    _write(path, images, durations)
+    data = io.BytesIO()
+    more = images[1:]
+    images[0].save(data, kind, save_all=True, append_images=more, duration=durations, loop=0)
+    return data.getvalue()
 
 
 def to_bytes(images: Tensor) -> Tensor:
@@ -131,17 +191,9 @@ def _enlarge(pixels: Tensor, scale: int) -> Any:
     return image if scale == 1 else image.resize(size, Image.Resampling.BICUBIC)
 
 
-def _write(
-    path: str | PathLike[str], images: Sequence[Any], durations: Sequence[int] | None = None
-) -> None:
-    path = Path(path)
-    kinds = {".gif": "GIF", ".webp": "WEBP"} if durations else {}
-    if not durations:
-        kinds = {".png": "PNG", ".jpg": "JPEG", ".jpeg": "JPEG", ".webp": "WEBP"}
-    kind = kinds.get(path.suffix.lower())
+def _kind(path: str | PathLike[str], kinds: Mapping[str, str]) -> str:
+    """Returns the kind of picture that a file's ending stands for."""
+    kind = kinds.get(Path(path).suffix.lower())
     if kind is None:
         raise ValueError(f"`path` (={str(path)!r}) must end in {', '.join(kinds)}")
-    data = io.BytesIO()
-    more = {"save_all": True, "append_images": images[1:], "duration": durations, "loop": 0}
-    images[0].save(data, kind, **(more if durations else {}))
-    write_file(path, data.getvalue())
+    return kind
