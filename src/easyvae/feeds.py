@@ -52,6 +52,7 @@ class Source(NamedTuple):
         fingerprint: Changes with the images, their order and which of them are used; for a
             loader, with their number.
         batch_size: Images per batch, or `None` where a loader does not tell.
+        origin: What was opened to get the images, or `None` where nobody has said.
         share: Which fraction of the data it is, if it was set aside for validation.
     """
 
@@ -59,6 +60,7 @@ class Source(NamedTuple):
     images: int | None
     fingerprint: str
     batch_size: int | None
+    origin: str | None = None
     share: float | None = None
 
 
@@ -155,7 +157,8 @@ class SourceOpener:
         )
         digest = hashlib.sha256(f"{pictures.fingerprint} {pictures.flip and shuffle}".encode())
         digest.update(indices.numpy().tobytes())
-        return Source(feed, feed.images_per_epoch, digest.hexdigest(), self.batch_size)
+        known = digest.hexdigest()
+        return Source(feed, feed.images_per_epoch, known, self.batch_size, pictures.origin)
 
     def _stream(self, loader: "DataLoader[Any]") -> Source:
         if self.world > 1 and not _is_whole(loader):

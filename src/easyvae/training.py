@@ -288,6 +288,7 @@ def _settings(trainer: Trainer, training: Source, held_out: Source | None) -> di
         "torch": torch.__version__,
         "device": trainer.processes.device.type,
         "steps": trainer.steps,
+        "pictures": training.origin,
         "images": training.images,
         "validation_images": held_out and held_out.images,
         "validation_share": held_out and held_out.share,

@@ -42,7 +42,7 @@ def open_pictures(
     if len(shape) != 3 or shape[0] != 3 or shape[1] != shape[2]:
         raise ValueError(f"kittens are square and have 3 channels; the model takes {shape}")
     images, _ = draw_kittens(count, size=shape[1], start=start)
-    return Pictures(torch.from_numpy(images), flip=flip)
+    return Pictures(torch.from_numpy(images), flip=flip, origin=None if start else path)
 
 
 def kittens_in(path: str) -> int | None:

@@ -16,6 +16,7 @@ from easyvae.model import VAE
 from easyvae.plots import pair_rows, save_animation, save_images
 from easyvae.training import fit
 
+FOLDER = "easyvae-demo"
 KITTENS, EPOCHS, HELD_OUT = 7000, 4, 0.05
 CHANNELS, LATENT, BETA = (16, 32, 64, 128), 64, 1.0
 TEMPERATURE = 0.8  # a minute's training leaves the outskirts of the prior rough
@@ -23,7 +24,7 @@ TEMPERATURE = 0.8  # a minute's training leaves the outskirts of the prior rough
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Adds the arguments of `easyvae demo`."""
-    parser.add_argument("--out", default="easyvae-demo", metavar="DIR", help="where to leave it")
+    parser.add_argument("--out", default=FOLDER, metavar="DIR", help="where to leave it")
     parser.add_argument("--seed", type=int, default=0)
     add_device(parser)
 
@@ -51,7 +52,7 @@ def run(args: argparse.Namespace) -> None:
     _check_folder(out, model)
     history = fit(
         model,
-        Pictures(images),
+        Pictures(images, origin=f"kittens:{KITTENS}" if args.seed == 0 else None),
         loss=BetaLoss(BETA),
         epochs=EPOCHS,
         validation=HELD_OUT,
@@ -75,4 +76,6 @@ def run(args: argparse.Namespace) -> None:
     print(f"{out / 'samples.png'}  new kittens")
     if curves:
         print(f"{curves}  the training")
-    print(f"{out / 'model.safetensors'}  the model: try `easyvae info {out}`")
+    print(f"{out / 'model.safetensors'}  the model")
+    folder = "" if args.out == FOLDER else f" --model {out}"
+    print(f"now play with it: easyvae app{folder}")

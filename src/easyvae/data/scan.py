@@ -102,6 +102,7 @@ def load_pictures(
         name, fault = pictures.report.unreadable[0]  # of a store that an earlier call cached
         raise ImageError(root / name, fault)
     pictures.flip = flip
+    pictures.origin = str(Path(source).absolute())
     return pictures
 
 

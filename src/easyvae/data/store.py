@@ -105,6 +105,7 @@ class Pictures:
         names: the file each image came from, if it came from one.
         report: what the scan that found them reports.
         flip: mirror images at random along the last axis, in training only.
+        origin: what was opened to get them: a folder or archive, or a name such as "kittens".
 
     Example:
         >>> import torch
@@ -118,6 +119,7 @@ class Pictures:
     names: list[str] | None
     report: Report | None
     flip: bool
+    origin: str | None
 
     def __init__(
         self,
@@ -127,6 +129,7 @@ class Pictures:
         names: list[str] | None = None,
         report: Report | None = None,
         flip: bool = False,
+        origin: str | None = None,
     ) -> None:
         """Holds the images as they are: nothing is copied."""
         self.images = images
@@ -134,6 +137,7 @@ class Pictures:
         self.names = names
         self.report = report
         self.flip = flip
+        self.origin = origin
 
     def __len__(self) -> int:
         """Returns how many images there are."""

@@ -155,6 +155,8 @@ def encode_animation(
         ImportError: If Pillow is not installed.
     """
     images = [_enlarge(sheet(frame[None], 1), scale) for frame in to_bytes(frames)]
+    if kind == "GIF":  # each frame's own colours, chosen once for both ways
+        images = [image.convert("P", palette=1) for image in images]
     step = max(20, round(1000 * seconds / len(images)))
     durations = [step] * len(images)
     durations[0] = durations[-1] = max(step, 500)  # the two pictures themselves are worth a look

@@ -1,0 +1,20 @@
+"""The mixer: a web page on which pictures of a set turn into one another.
+
+`easyvae app` opens it. `create_app` makes the same as an ASGI application for a server of one's
+own:
+
+    app = create_app({"cats": VAE.load("runs/cats")}, load_pictures("cats", (3, 64, 64)))
+"""
+
+try:
+    import starlette  # noqa: F401  # asked for here once, and not in each module
+    import uvicorn  # noqa: F401
+except ImportError as error:
+    raise ImportError(
+        'the mixer needs starlette and uvicorn: pip install "easyvae[app]"'
+    ) from error
+
+from easyvae.app.server import create_app
+from easyvae.app.serving import serve
+
+__all__ = ["create_app", "serve"]

@@ -1,0 +1,73 @@
+"""Where a set's pictures are in a model's latent space: plane, directions, neighbours, mixture."""
+
+from functools import cached_property
+from threading import Lock
+
+import torch
+from torch import Tensor
+
+from easyvae.latents import GaussianMixture, principal_directions
+
+DIRECTIONS = 6
+_SOME = 20_000  # latents are enough for directions, whatever the size of the set
+_COMPONENTS = 10
+
+
+class Atlas:
+    """What is known of a set's latents.
+
+    Args:
+        means: The posterior means of all pictures, (N, D).
+        samples: A posterior sample of each of some pictures, (n, D).
+
+    Attributes:
+        means: Likewise.
+        centre: Their mean, (D,).
+        directions: The principal directions, each one standard deviation long, (K, D) with K at
+            most 6.
+    """
+
+    def __init__(self, means: Tensor, samples: Tensor) -> None:
+        """Finds the directions."""
+        self.means = means
+        self._samples = samples
+        self._lock = Lock()
+        step = max(1, len(means) // _SOME)
+        some = means[::step]
+        self.centre = some.mean(0)
+        count = min(DIRECTIONS, means.shape[1], len(some) - 1)
+        self.directions = (
+            principal_directions(some, count) if count > 0 else means.new_zeros(0, means.shape[1])
+        )
+
+    def place(self, z: Tensor) -> Tensor:
+        """Projects latents (n, D) to the plane of the first two directions.
+
+        Returns:
+            Standard deviations along each of them, (n, 2).
+        """
+        axes = self.directions[:2]
+        scale = axes.square().sum(1).clamp(min=1e-12)
+        found = (z.to(axes) - self.centre) @ axes.T / scale  # (n, at most 2)
+        return torch.nn.functional.pad(found, (0, 2 - len(axes)))
+
+    @cached_property
+    def plane(self) -> Tensor:
+        """Where each picture is on the plane, (N, 2)."""
+        return self.place(self.means)
+
+    def nearest(self, z: Tensor, count: int) -> list[int]:
+        """Returns the pictures whose latents are nearest to one latent (1, D), nearest first."""
+        distances = torch.cdist(z.to(self.means), self.means)[0]
+        return distances.topk(min(count, len(distances)), largest=False).indices.tolist()
+
+    @property
+    def mixture(self) -> GaussianMixture:
+        """A mixture fitted to the latents; fitted when it is first asked for."""
+        with self._lock:
+            return self._mixture
+
+    @cached_property
+    def _mixture(self) -> GaussianMixture:
+        components = max(1, min(_COMPONENTS, len(self._samples) // 20))
+        return GaussianMixture.fit(self._samples, components)

@@ -1,0 +1,104 @@
+"""The latents of a whole set, computed once per model and kept beside the decoded pictures."""
+
+import hashlib
+import json
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from easyvae.data import Pictures
+from easyvae.files import ModelFileError, read_tensors, write_tensors
+from easyvae.latents import eval_mode, reparameterize
+from easyvae.model import VAE
+
+PIECE = 128
+"""Pictures that are encoded at a time: a request waits for one such piece at most."""
+_SAMPLES = 10_000  # pictures whose posteriors are sampled, for a mixture
+
+
+def identify(model: VAE, pictures: Pictures) -> str:
+    """Returns a hash of a model's weights and of a set: what is cached is kept under it."""
+    digest = hashlib.sha256(json.dumps(model.config, sort_keys=True).encode())
+    for name, tensor in sorted(model.state_dict().items()):
+        digest.update(f"\n{name}\n".encode())
+        digest.update(tensor.detach().cpu().contiguous().view(-1).view(torch.uint8).numpy().data)
+    digest.update(pictures.fingerprint.encode())
+    return digest.hexdigest()[:32]
+
+
+class TensorCache:
+    """Tensors on disk that can be computed again: a damaged file is as good as none.
+
+    Args:
+        folder: Where; it is made if need be. If it cannot be written, nothing is kept.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        """Looks at nothing yet."""
+        self._folder = folder
+
+    def load(self, name: str, shapes: dict[str, tuple[int, int]]) -> dict[str, Tensor] | None:
+        """Returns the tensors of a name if they have these shapes and are finite."""
+        try:
+            tensors, _ = read_tensors(self._folder / f"{name}.safetensors")
+        except (OSError, ModelFileError):
+            return None
+        if {key: tuple(t.shape) for key, t in tensors.items()} != shapes:
+            return None
+        return tensors if all(bool(t.isfinite().all()) for t in tensors.values()) else None
+
+    def save(self, name: str, tensors: dict[str, Tensor]) -> None:
+        """Keeps tensors, whole or not at all."""
+        with suppress(OSError):
+            self._folder.mkdir(parents=True, exist_ok=True)
+            write_tensors(self._folder / f"{name}.safetensors", tensors, {"kind": "mixer"})
+
+
+def open_latents(
+    model: VAE,
+    pictures: Pictures,
+    cache: TensorCache,
+    name: str,
+    progress: Callable[[int], None],
+) -> tuple[Tensor, Tensor]:
+    """Returns the latents of a set from the cache, or computes and keeps them.
+
+    Args:
+        model: The model.
+        pictures: The set, N pictures.
+        cache: Where they are kept.
+        name: What `identify` returns.
+        progress: Told after each piece how many pictures are done; what it raises ends the work.
+
+    Returns:
+        The posterior means of all pictures, (N, D), and a posterior sample of each of some of
+        them, evenly spaced, (n, D). Float32, on the CPU.
+    """
+    step = -(-len(pictures) // _SAMPLES)
+    shapes = {
+        "means": (len(pictures), model.latent),
+        "samples": (-(-len(pictures) // step), model.latent),
+    }
+    name = f"latents-{name}"
+    known = cache.load(name, shapes)
+    if known is None:
+        known = {key: torch.empty(shape) for key, shape in shapes.items()}
+        generator = torch.Generator().manual_seed(0)
+        for start in range(0, len(pictures), PIECE):
+            rows = slice(start, start + PIECE)
+            with eval_mode(model), torch.no_grad():
+                mean, log_var = model.encode(pictures.images[rows])
+            mean, log_var = mean.float().cpu(), log_var.float().cpu()
+            known["means"][rows] = mean
+            drawn = reparameterize(mean, log_var, generator=generator)
+            first = -start % step  # of this piece, the pictures whose number `step` divides
+            kept = drawn[first::step]
+            at = (start + first) // step
+            known["samples"][at : at + len(kept)] = kept
+            progress(min(start + PIECE, len(pictures)))
+        cache.save(name, known)
+    progress(len(pictures))
+    return known["means"], known["samples"]

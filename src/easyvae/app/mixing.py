@@ -1,0 +1,147 @@
+"""From references to pictures: latents, frames of a mix, blends."""
+
+from collections import OrderedDict
+from collections.abc import Sequence
+from threading import Lock
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+from easyvae.app.atlas import Atlas
+from easyvae.app.errors import RequestError, busy
+from easyvae.app.library import Library
+from easyvae.app.references import Reference
+from easyvae.app.uploads import Shelf
+from easyvae.latents import blend, eval_mode, lerp, slerp
+from easyvae.model import VAE
+from easyvae.plots.sheets import to_bytes
+
+Method = Literal["slerp", "lerp"]
+_KEPT = 256
+
+
+class Blender:
+    """Mixes pictures with one model.
+
+    Args:
+        model: The model, in eval mode.
+        library: The set.
+        shelf: The pictures that people have brought.
+
+    Attributes:
+        model: The model.
+        atlas: What is known of the set's latents, once it is known.
+    """
+
+    def __init__(self, model: VAE, library: Library, shelf: Shelf) -> None:
+        """Encodes nothing yet."""
+        self.model = model
+        self.atlas: Atlas | None = None
+        self._library = library
+        self._shelf = shelf
+        self._ends: OrderedDict[Reference, Tensor] = OrderedDict()
+        self._lock = Lock()
+
+    def known(self) -> Atlas:
+        """Returns the atlas.
+
+        Raises:
+            RequestError: If it is still being drawn.
+        """
+        if self.atlas is None:
+            raise busy("the set's latents are being computed")
+        return self.atlas
+
+    def original(self, reference: Reference) -> Tensor:
+        """Returns the pixels that a reference names, (C, H, W), before any model saw them.
+
+        Raises:
+            RequestError: If there are none.
+        """
+        if reference.kind == "picture":
+            return self._library.original(reference.number)
+        if reference.kind == "upload":
+            return self._shelf.get(reference.key)
+        raise RequestError(404, "no_original", "a new picture has no original")
+
+    def latent(self, reference: Reference) -> Tensor:
+        """Returns the latent of a picture, (1, D): the posterior mean, as `reconstruct` takes it.
+
+        Raises:
+            RequestError: If there is no such picture, or the set's latents are needed and are
+                not there yet.
+        """
+        with self._lock:
+            if reference in self._ends:
+                self._ends.move_to_end(reference)
+                return self._ends[reference]
+        z = self._find(reference)
+        with self._lock:
+            self._ends[reference] = z
+            while len(self._ends) > _KEPT:
+                self._ends.popitem(last=False)
+        return z
+
+    def _find(self, reference: Reference) -> Tensor:
+        if reference.amounts:
+            z = self.latent(reference.unmoved)
+            directions = self.known().directions.to(z)
+            amounts = torch.tensor(reference.amounts[: len(directions)]).to(z)
+            return z + amounts @ directions[: len(amounts)]
+        generator = torch.Generator()
+        if reference.kind == "prior":
+            noise = torch.randn(1, self.model.latent, generator=_seeded(generator, reference))
+            return self._on_device(reference.temperature * noise)
+        if reference.kind == "mixture":
+            z = self.known().mixture.sample(
+                temperature=reference.temperature, generator=_seeded(generator, reference)
+            )
+            return self._on_device(z)
+        pixels = self.original(reference)
+        with eval_mode(self.model), torch.no_grad():
+            return self.model.encode(pixels[None]).mean
+
+    def _on_device(self, z: Tensor) -> Tensor:
+        return z.to(next(self.model.parameters()))
+
+    def decode(self, z: Tensor) -> Tensor:
+        """Decodes latents (n, D) to pictures (n, C, H, W) in uint8."""
+        with eval_mode(self.model), torch.no_grad():
+            return to_bytes(self.model.decode(z))
+
+    def draw(self, references: Sequence[Reference]) -> Tensor:
+        """Returns what the model makes of each picture, (n, C, H, W) in uint8."""
+        return self.decode(torch.cat([self.latent(reference) for reference in references]))
+
+    def path(self, a: Reference, b: Reference, steps: int, method: Method) -> Tensor:
+        """Returns the latents of a mix, (steps, D)."""
+        z_a, z_b = self.latent(a), self.latent(b)
+        t = torch.linspace(0, 1, steps, dtype=torch.float64, device=z_a.device)
+        return (slerp if method == "slerp" else lerp)(z_a, z_b, t)[:, 0]
+
+    def frames(self, a: Reference, b: Reference, steps: int, method: Method) -> Tensor:
+        """Turns one picture into another, (steps, C, H, W) in uint8.
+
+        The ends are decoded in calls of their own, as `interpolate` and `reconstruct` do it: in
+        another batch the kernels may round otherwise.
+        """
+        z = self.path(a, b, steps, method)
+        if steps < 3:
+            return torch.cat([self.decode(row[None]) for row in z])
+        return torch.cat([self.decode(z[:1]), self.decode(z[1:-1]), self.decode(z[-1:])])
+
+    def blended(
+        self, references: Sequence[Reference], weights: Sequence[float], method: Method
+    ) -> Tensor:
+        """Returns the latent of several pictures mixed by weights, (1, D)."""
+        heavy = [i for i, weight in enumerate(weights) if weight > 0]
+        if len(heavy) == 1:  # the picture itself, bit for bit
+            return self.latent(references[heavy[0]])
+        points = torch.cat([self.latent(reference) for reference in references])
+        return blend(points, list(weights), method=method)[None]
+
+
+def _seeded(generator: torch.Generator, reference: Reference) -> torch.Generator:
+    # Seeds next to one another would begin alike in some generators; torch's does not.
+    return generator.manual_seed(reference.number)

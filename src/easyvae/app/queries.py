@@ -1,0 +1,83 @@
+"""What a request asks for, checked: every number within bounds, every word one of a few."""
+
+import math
+from collections.abc import Sequence
+from typing import Literal, TypeVar
+
+from starlette.datastructures import QueryParams
+
+from easyvae.app.errors import RequestError
+from easyvae.app.references import Reference, parse_reference
+
+Word = TypeVar("Word", bound=str)
+MAX_REFERENCES = 64
+CORNERS = 4
+
+
+def get_integer(query: QueryParams, name: str, low: int, high: int, default: int) -> int:
+    """Returns an integer from `low` to `high`.
+
+    Raises:
+        RequestError: If it is none.
+    """
+    text = query.get(name, str(default))
+    if not (text.isascii() and text.isdigit() and len(text) < 10 and low <= int(text) <= high):
+        raise _bad(name, f"an integer from {low} to {high}")
+    return int(text)
+
+
+def get_word(query: QueryParams, name: str, words: Sequence[Word]) -> Word:
+    """Returns one of some words, by default the first.
+
+    Raises:
+        RequestError: If it is another.
+    """
+    text = query.get(name, words[0])
+    for word in words:
+        if text == word:
+            return word
+    raise _bad(name, " or ".join(words))
+
+
+def get_method(query: QueryParams) -> Literal["slerp", "lerp"]:
+    """Returns the kind of path to take."""
+    words: tuple[Literal["slerp"], Literal["lerp"]] = ("slerp", "lerp")
+    return get_word(query, "method", words)
+
+
+def get_references(
+    query: QueryParams, low: int = 1, high: int = MAX_REFERENCES
+) -> list[Reference]:
+    """Returns the pictures that are named, with commas between them.
+
+    Raises:
+        RequestError: If there are too few or many, or one of them is no name.
+    """
+    names = [name for name in query.get("refs", "").split(",", high + 1) if name]
+    if not low <= len(names) <= high:
+        few = f"{low}" if low == high else f"{low} to {high}"
+        raise _bad("refs", f"the names of {few} pictures, with commas between them")
+    return [parse_reference(name) for name in names]
+
+
+def get_weights(query: QueryParams, count: int) -> list[float]:
+    """Returns a weight for each picture, at least 0 and not all 0; by default all are alike.
+
+    Raises:
+        RequestError: If they are not that.
+    """
+    text = query.get("weights")
+    if text is None:
+        return [1.0] * count
+    try:
+        weights = [float(part) for part in text.split(",", count + 1)]
+    except ValueError:
+        weights = []
+    good = all(math.isfinite(weight) and 0 <= weight <= 1e6 for weight in weights)
+    if len(weights) != count or not good or sum(weights) <= 0:
+        raise _bad("weights", f"{count} numbers of at least 0, not all 0, with commas between")
+    return weights
+
+
+def _bad(name: str, rule: str) -> RequestError:
+    return RequestError(400, "bad_request", f"`{name}` must be {rule}")

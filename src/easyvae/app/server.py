@@ -1,0 +1,89 @@
+"""The ASGI application of the mixer."""
+
+from collections.abc import AsyncIterator, Collection, Mapping
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any, cast
+
+from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.middleware import Middleware
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+
+from easyvae.app.assets import read_assets
+from easyvae.app.errors import RequestError
+from easyvae.app.guards import Guard
+from easyvae.app.mixer import Mixer
+from easyvae.app.routes import Routes
+from easyvae.app.uploads import SECONDS, Reception
+from easyvae.data import Pictures
+from easyvae.model import VAE
+
+
+def create_app(
+    models: Mapping[str, VAE],
+    pictures: Pictures,
+    *,
+    title: str = "pictures",
+    hosts: Collection[str] = (),
+    cache: Path | None = None,
+    upload_seconds: float = SECONDS,
+) -> Starlette:
+    """Creates the mixer as an ASGI application.
+
+    Args:
+        models: By name, all with one `input_shape` of 1 or 3 channels and two sizes.
+        pictures: The set, see `easyvae.data.load_pictures`.
+        title: What to call the set.
+        hosts: Names that the server goes by, beyond those of the loopback interface; with "*"
+            any address in figures as well.
+        cache: Where the set's latents are kept; `None` is `$EASYVAE_CACHE`, or else
+            `~/.cache/easyvae`.
+        upload_seconds: How long an upload may take.
+
+    Returns:
+        The application; `app.state.mixer` is what it holds.
+
+    Raises:
+        ValueError: If the models and the set do not fit one another.
+
+    Example:
+        >>> from easyvae import VAE
+        >>> from easyvae.kittens import draw_kittens
+        >>> import torch
+        >>> kittens = Pictures(torch.from_numpy(draw_kittens(20, size=16)[0]))
+        >>> model = VAE(channels=[8, 16], latent=4, image_size=16)
+        >>> app = create_app({"small": model}, kittens, title="kittens")
+        >>> app.state.mixer.library.title
+        'kittens'
+    """
+    mixer = Mixer(models, pictures, title=title, cache=cache)
+    routes = Routes(mixer, read_assets(), Reception(seconds=upload_seconds))
+
+    @asynccontextmanager
+    async def lifespan(_: Starlette) -> AsyncIterator[None]:
+        mixer.start()
+        yield
+        mixer.stop()
+
+    app = Starlette(
+        routes=routes.all(),
+        middleware=[Middleware(Guard, hosts=frozenset(hosts))],
+        # Each is called with errors of its own kind only, which starlette's annotations leave out.
+        exception_handlers=cast(Any, {RequestError: _refuse, HTTPException: _explain}),
+        lifespan=lifespan,
+    )
+    app.state.mixer = mixer
+    return app
+
+
+async def _refuse(_: Request, error: RequestError) -> Response:
+    content = {"error": error.code, "message": error.message}
+    return JSONResponse(content, error.status, error.headers)
+
+
+async def _explain(_: Request, error: HTTPException) -> Response:
+    """Answers what starlette itself refuses: unknown paths and methods."""
+    content = {"error": "not_found", "message": error.detail}
+    return JSONResponse(content, error.status_code, error.headers)

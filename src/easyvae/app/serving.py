@@ -1,0 +1,106 @@
+"""Runs the mixer's application on a port."""
+
+import asyncio
+import errno
+import socket
+from collections.abc import Callable
+from typing import Any
+
+import h11
+import uvicorn
+from uvicorn.protocols.http.h11_impl import H11Protocol
+
+CONNECTIONS = 200
+"""How many clients are served at a time; those beyond get a 503."""
+HEADER_SECONDS = 10.0
+"""How long the head of a request may take."""
+
+
+class PatientProtocol(H11Protocol):
+    """HTTP, with an end to the patience for the head of a request.
+
+    uvicorn itself waits for ever for the rest of a head that has begun, or for one on a new
+    connection.
+    """
+
+    _limit: asyncio.TimerHandle | None = None
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as its parent
+        """Starts the clock."""
+        super().connection_made(transport)
+        self._wait()
+
+    def data_received(self, data: bytes) -> None:
+        """Stops the clock once the head is complete."""
+        super().data_received(data)
+        between = self.cycle is None or self.cycle.response_complete
+        if between and self.conn.their_state is h11.IDLE:
+            self._wait()
+        elif self._limit is not None:
+            self._limit.cancel()
+            self._limit = None
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Stops the clock."""
+        if self._limit is not None:
+            self._limit.cancel()
+        super().connection_lost(exc)
+
+    def _wait(self) -> None:
+        if self._limit is None:
+            self._limit = self.loop.call_later(HEADER_SECONDS, self.transport.abort)
+
+
+def listen(host: str, port: int) -> socket.socket:
+    """Opens a port; 0 is any that is free.
+
+    Raises:
+        OSError: If it is in use or not allowed; the message is one line.
+    """
+    try:
+        family, *_, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+        bound = socket.socket(family, socket.SOCK_STREAM)
+        try:
+            bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            bound.bind(address)
+            bound.listen(128)
+        except BaseException:
+            bound.close()
+            raise
+    except OSError as error:
+        if error.errno == errno.EADDRINUSE:
+            fault = f"port {port} is in use: choose another with --port, or 0 for a free one"
+        else:
+            fault = f"cannot listen on {host}, port {port}: {error.strerror or error}"
+        raise OSError(fault) from error
+    return bound
+
+
+def serve(app: Any, bound: socket.socket, *, ready: Callable[[], None] = lambda: None) -> None:
+    """Serves an application until it is told to stop, by Ctrl-C or SIGTERM.
+
+    Args:
+        app: The application.
+        bound: What `listen` returns; it is closed in the end.
+        ready: Called once requests are answered.
+    """
+
+    class Server(uvicorn.Server):
+        async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+            await super().startup(sockets)
+            ready()
+
+    config = uvicorn.Config(
+        app,
+        http=PatientProtocol,
+        ws="none",
+        lifespan="on",
+        log_level="warning",
+        access_log=False,
+        server_header=False,
+        limit_concurrency=CONNECTIONS,
+        timeout_graceful_shutdown=2,
+        h11_max_incomplete_event_size=32768,
+    )
+    with bound:
+        Server(config).run(sockets=[bound])

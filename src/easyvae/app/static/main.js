@@ -1,0 +1,153 @@
+// Starts the page: what there is, the language, and then each part.
+
+import { json, url } from "./api.js";
+import { refreshEdit, startEdit } from "./edit.js";
+import { choices, find, make, rove, toast } from "./dom.js";
+import { explain } from "./faults.js";
+import { startGallery } from "./gallery.js";
+import { count, onLanguage, startLanguage, t } from "./i18n.js";
+import { loadMap, showProgress, startMap } from "./map.js";
+import { startNames } from "./names.js";
+import { pickRandom, startPicking } from "./picking.js";
+import { startSamples } from "./samples.js";
+import { startSlots } from "./slots.js";
+import { startStage } from "./stage.js";
+import { address, get, onState, set, startState } from "./state.js";
+import { Thumbs } from "./thumbs.js";
+import { startUploads } from "./uploads.js";
+import { startWheel } from "./wheel.js";
+
+const TABS = ["gallery", "new", "own"];
+let info;
+
+/** The model that is chosen, or the first if a link names one that is not here. */
+function current() {
+  return info.models.find((model) => model.name === get().model) ?? info.models[0];
+}
+
+const modelId = () => current().id;
+
+function showHead() {
+  const { kittens, title, count: n } = info.pictures;
+  const heading = t(kittens ? "title_kittens" : "title");
+  document.title = heading;
+  find("title").textContent = heading;
+  find("set").textContent = kittens
+    ? t("set_kittens", { n: count(n) }) : t("set", { n: count(n), title });
+  find("models").hidden = info.models.length < 2;
+  find("model").replaceChildren(...info.models.map((model) => make("option", {
+    value: model.name, text: model.name, selected: model === current(),
+  })));
+}
+
+function showTabs() {
+  for (const name of TABS) {
+    const chosen = get().tab === name;
+    const tab = find(`tab-${name}`);
+    tab.setAttribute("aria-selected", String(chosen));
+    tab.tabIndex = chosen ? 0 : -1;
+    find(`panel-${name}`).hidden = !chosen;
+  }
+}
+
+function showMode() {
+  choices(find("mode"), [
+    { value: "pair", label: t("two") }, { value: "several", label: t("several") },
+  ], get().mode, (mode) => set({ mode }));
+  choices(find("method"), [
+    { value: "slerp", label: t("arc"), title: t("slerp_note") },
+    { value: "lerp", label: t("straight"), title: t("lerp_note") },
+  ], get().method, (method) => set({ method }));
+}
+
+function startTabs() {
+  const tabs = TABS.map((name) => find(`tab-${name}`));
+  tabs.forEach((tab, i) => {
+    tab.addEventListener("click", () => set({ tab: TABS[i] }));
+    tab.addEventListener("keydown", (event) => rove(event, tabs, (next) => next.click()));
+  });
+}
+
+function startTheme() {
+  const root = document.documentElement;
+  const system = matchMedia("(prefers-color-scheme: dark)");
+  const dark = () => (root.dataset.theme ? root.dataset.theme === "dark" : system.matches);
+  const show = () => {
+    find("theme").setAttribute("aria-pressed", String(dark()));
+    dispatchEvent(new Event("themechange"));
+  };
+  find("theme").addEventListener("click", () => {
+    root.dataset.theme = dark() ? "light" : "dark";
+    try {
+      localStorage.setItem("easyvae-theme", root.dataset.theme);
+    } catch {
+      // It then lasts for this visit.
+    }
+    show();
+  });
+  system.addEventListener("change", show);
+  show();
+}
+
+async function copyLink() {
+  try {
+    await navigator.clipboard.writeText(address());
+    toast(t("link_copied"));
+  } catch {
+    // Without https or permission there is no clipboard; the address bar has the same link.
+    toast(t("link_above"));
+  }
+}
+
+/** Asks how far the models' latents are until all are there. */
+async function follow() {
+  while (info.models.some((model) => !model.ready)) {
+    await new Promise((resolve) => { setTimeout(resolve, 500); });
+    try {
+      const before = current().ready;
+      info.models = (await json(url("info"))).models;
+      showProgress();
+      if (!before && current().ready) {
+        loadMap();
+        refreshEdit();
+      }
+    } catch {
+      // The server may be busy, or gone; a later try will tell.
+    }
+  }
+}
+
+async function start() {
+  startState();
+  [info] = await Promise.all([json(url("info")), startLanguage()]);
+  startNames(info);
+  const thumbs = new Thumbs(info);
+  startTheme();
+  startTabs();
+  startPicking();
+  const shown = () => { showHead(); showTabs(); showMode(); };
+  onLanguage(shown);
+  onState(shown);
+  shown();
+  startGallery(thumbs, modelId);
+  startSlots(info, modelId);
+  startStage(info, modelId);
+  startWheel(info, modelId);
+  startMap(thumbs, info, current);
+  startEdit(info, modelId, () => current().directions);
+  startSamples(info, modelId);
+  startUploads(info, modelId);
+  find("random").addEventListener("click", () => pickRandom(info.pictures.count));
+  find("link").addEventListener("click", copyLink);
+  find("model").addEventListener("change", (event) => set({ model: event.target.value }));
+  for (const button of document.querySelectorAll("[data-jump]")) {
+    button.addEventListener("click", () => find(button.dataset.jump).scrollIntoView({ block: "start" }));
+  }
+  follow();
+}
+
+start().catch((error) => {
+  document.documentElement.classList.remove("loading");
+  toast(error.code ? explain(error) : String(error));
+  throw error;
+});

@@ -1,0 +1,161 @@
+"""Open the mixer: a web page on which pictures turn into one another."""
+
+import argparse
+import json
+import sys
+import webbrowser
+from pathlib import Path
+from typing import Any
+
+from easyvae.cli.common import add_device, kittens_in, open_pictures
+from easyvae.cli.demo import FOLDER
+from easyvae.comparison.names import file_name
+from easyvae.model import VAE
+from easyvae.processes import choose_device
+
+WILDCARDS = frozenset({"0.0.0.0", "::"})
+LOOPBACK = frozenset({"127.0.0.1", "localhost", "::1"})
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Adds the arguments of `easyvae app`."""
+    parser.add_argument(
+        "--model",
+        action="append",
+        default=[],
+        metavar="FILE",
+        help="a .safetensors file, a run folder or a comparison's folder; given more than once "
+        f"there is a switch between them (default: {FOLDER}, which `easyvae demo` leaves)",
+    )
+    parser.add_argument(
+        "--images",
+        metavar="PATH",
+        help="folder or zip of pictures, or kittens[:N] (default: what the first model was "
+        "trained on, if its run tells and it is still there, else kittens)",
+    )
+    parser.add_argument("--host", default="127.0.0.1", help="address to be reached at")
+    parser.add_argument("--port", type=int, default=8000, help="0 takes a free one")
+    parser.add_argument("--no-browser", action="store_true", help="do not open a browser")
+    add_device(parser)
+
+
+def run(args: argparse.Namespace) -> None:
+    """Serves the page until Ctrl-C."""
+    from easyvae.app.server import create_app
+    from easyvae.app.serving import listen, serve
+
+    if not 0 <= args.port <= 65535:
+        raise ValueError(f"--port (={args.port}) must be from 0 to 65535")
+    files = find_models(args.model)
+    device = choose_device(args.device)
+    models = {name: VAE.load(path, device=device) for name, path in files.items()}
+    shape = next(iter(models.values())).input_shape
+    with listen(args.host, args.port) as bound:  # to be told now if it is in use
+        path = args.images or trained_on(next(iter(files.values())))
+        count = kittens_in(path)
+        if count is not None:
+            _say(f"drawing {count:,} kittens ...")
+        pictures = open_pictures(path, shape, quiet=False)
+        if pictures.report is not None:
+            _say(str(pictures.report))
+        app = create_app(models, pictures, title=Path(path).name, hosts=_hosts(args.host))
+        port = bound.getsockname()[1]
+        host = "127.0.0.1" if args.host in WILDCARDS else args.host
+        address = f"http://[{host}]:{port}/" if ":" in host else f"http://{host}:{port}/"
+        if args.host not in LOOPBACK:
+            _say(
+                f"with --host {args.host} everyone who can reach this machine over the network "
+                "can see these pictures and use the models, without a password or encryption; "
+                "127.0.0.1 is for this machine alone"
+            )
+
+        def ready() -> None:
+            print(f"the mixer is at {address} (Ctrl-C ends it)", flush=True)
+            if not args.no_browser:
+                webbrowser.open(address)
+
+        try:
+            serve(app, bound, ready=ready)
+        except KeyboardInterrupt:
+            pass  # that is how it is meant to end
+
+
+def find_models(given: list[str]) -> dict[str, Path]:
+    """Finds the model files that are meant, by the names to show.
+
+    Args:
+        given: Files, run folders and comparisons' folders; none is the demo's.
+
+    Raises:
+        ValueError: If there is no model there.
+    """
+    if not given:
+        if not (Path(FOLDER) / "model.safetensors").is_file():
+            raise ValueError(
+                f"there is no model in {FOLDER}/: run `easyvae demo` first, or give --model"
+            )
+        given = [FOLDER]
+    found: dict[str, Path] = {}
+    for path in map(Path, given):
+        for name, file in _models_at(path):
+            unique, number = name, 2
+            while unique in found:
+                unique, number = f"{name} ({number})", number + 1
+            found[unique] = file
+    return found
+
+
+def _models_at(path: Path) -> list[tuple[str, Path]]:
+    if path.is_dir() and not (path / "model.safetensors").is_file():
+        files = sorted((path / "models").glob("*.safetensors"))
+        if not files:
+            raise ValueError(f"--model (={str(path)!r}) is a folder without a model")
+        names = {
+            file_name(name): name for name in _record(path / "results.json").get("models", ())
+        }
+        order = list(names)  # as the comparison has them
+        files.sort(key=lambda file: order.index(file.stem) if file.stem in order else len(order))
+        return [(names.get(file.stem, file.stem), file) for file in files]
+    if path.is_dir():
+        return [(path.resolve().name, path / "model.safetensors")]
+    name = path.resolve().parent.name if path.name == "model.safetensors" else path.stem
+    return [(name, path)]
+
+
+def trained_on(file: Path) -> str:
+    """Returns the pictures that a model's run was trained on, or the kittens.
+
+    Args:
+        file: The model's file; beside it a run has its settings.
+    """
+    origin = _record(file.parent / "run.json").get("pictures")
+    if not isinstance(origin, str):
+        return "kittens"
+    try:
+        known = kittens_in(origin) is not None or Path(origin).exists()
+    except (OSError, ValueError):
+        return "kittens"
+    return origin if known else "kittens"
+
+
+def _record(path: Path) -> dict[str, Any]:
+    """Reads a JSON object, if there is one."""
+    try:
+        record = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return record if isinstance(record, dict) else {}
+
+
+def _hosts(host: str) -> list[str]:
+    """Returns the names that requests may give for the server."""
+    if host not in WILDCARDS:
+        return [host]
+    import socket
+
+    name = socket.gethostname()
+    return ["*", name, f"{name}.local"]
+
+
+def _say(text: str) -> None:
+    print(text, file=sys.stderr, flush=True)
