@@ -76,6 +76,38 @@ def listen(host: str, port: int) -> socket.socket:
     return bound
 
 
+class Server(uvicorn.Server):
+    """A server that tells when it answers.
+
+    Args:
+        app: The application.
+        ready: Called once requests are answered.
+    """
+
+    def __init__(self, app: Any, ready: Callable[[], None]) -> None:
+        """Sets the limits."""
+        self._ready = ready
+        super().__init__(
+            uvicorn.Config(
+                app,
+                http=PatientProtocol,
+                ws="none",
+                lifespan="on",
+                log_level="warning",
+                access_log=False,
+                server_header=False,
+                limit_concurrency=CONNECTIONS,
+                timeout_graceful_shutdown=2,
+                h11_max_incomplete_event_size=32768,
+            )
+        )
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Starts, and tells."""
+        await super().startup(sockets)
+        self._ready()
+
+
 def serve(app: Any, bound: socket.socket, *, ready: Callable[[], None] = lambda: None) -> None:
     """Serves an application until it is told to stop, by Ctrl-C or SIGTERM.
 
@@ -84,23 +116,5 @@ def serve(app: Any, bound: socket.socket, *, ready: Callable[[], None] = lambda:
         bound: What `listen` returns; it is closed in the end.
         ready: Called once requests are answered.
     """
-
-    class Server(uvicorn.Server):
-        async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-            await super().startup(sockets)
-            ready()
-
-    config = uvicorn.Config(
-        app,
-        http=PatientProtocol,
-        ws="none",
-        lifespan="on",
-        log_level="warning",
-        access_log=False,
-        server_header=False,
-        limit_concurrency=CONNECTIONS,
-        timeout_graceful_shutdown=2,
-        h11_max_incomplete_event_size=32768,
-    )
     with bound:
-        Server(config).run(sockets=[bound])
+        Server(app, ready).run(sockets=[bound])

@@ -1,0 +1,406 @@
+"""Foreign hosts and origins, headers, and what a hostile request gets from a real server."""
+
+import os
+import socket
+import threading
+import time
+import zlib
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from app_tools import (
+    Client,
+    Image,
+    Running,
+    client_of,
+    encode,
+    httpx,
+    make_app,
+    make_model,
+    make_pictures,
+    wait_until,
+)
+from easyvae.app import create_app, serving, uploads
+
+PNG = encode(Image.new("RGB", (16, 16), "teal"))
+
+
+@pytest.fixture(scope="module")
+def client(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Client]:
+    with client_of(make_app(tmp_path_factory.mktemp("cache"))) as client:
+        yield client
+
+
+@pytest.fixture(scope="module")
+def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
+    """A server that is patient for a second only."""
+    patch = pytest.MonkeyPatch()
+    patch.setattr(serving, "HEADER_SECONDS", 1.0)
+    patch.setattr(uploads, "DRAIN", 0.5)
+    with Running(make_app(tmp_path_factory.mktemp("cache"), upload_seconds=1.0)) as running:
+        yield running
+    patch.undo()
+
+
+def memory() -> int:
+    """Returns how many bytes of memory this process, and so the server in it, holds."""
+    if not Path("/proc/self/statm").exists():
+        pytest.skip("memory is measured on Linux only")
+    pages = int(Path("/proc/self/statm").read_text().split()[1])
+    return pages * os.sysconf("SC_PAGE_SIZE")
+
+
+def answer_of(connection: socket.socket) -> bytes:
+    """Reads until the server closes the connection."""
+    parts = []
+    try:
+        while part := connection.recv(65536):
+            parts.append(part)
+    except ConnectionError:
+        pass
+    return b"".join(parts)
+
+
+HEAD = b"POST /api/uploads HTTP/1.1\r\nHost: 127.0.0.1\r\n"
+
+
+@pytest.mark.parametrize("path", ["/", "/static/main.js", "/api/info", "/nothing"])
+def test_every_answer_has_the_safety_headers(client: Client, path: str) -> None:
+    """No script or style but the page's own, no sniffing, no referrer, no framing."""
+    headers = client.get(path).headers
+    policy = headers["content-security-policy"]
+    assert policy.startswith("default-src 'none'; script-src 'self'; style-src 'self'")
+    assert "frame-ancestors 'none'" in policy
+    assert "unsafe" not in policy
+    assert headers["x-content-type-options"] == "nosniff"
+    assert headers["referrer-policy"] == "no-referrer"
+
+
+def test_the_page_has_nothing_inline() -> None:
+    """No inline script, style or handler, which the policy would refuse; no foreign address."""
+    import re
+    from importlib.resources import files
+
+    static = files("easyvae.app").joinpath("static")
+    page = static.joinpath("index.html").read_text(encoding="utf-8")
+    assert not re.search(r"<script(?![^>]*src=)|<style|\sstyle=|\son\w+=", page)
+    for file in static.iterdir():
+        text = file.read_text(encoding="utf-8").replace("http://www.w3.org/2000/svg", "")
+        assert not re.search(r"https?://|innerHTML|outerHTML|insertAdjacentHTML|eval\(", text), (
+            file
+        )
+
+
+@pytest.mark.parametrize(
+    "host",
+    [
+        "evil.example",
+        "localhost.evil.example",
+        "127.0.0.1.evil.example:8000",
+        "10.0.0.1",
+        "",
+        "127.0.0.1@evil.example",
+        "[::2]:80",
+    ],
+)
+def test_a_foreign_host_is_refused(client: Client, host: str) -> None:
+    """As a name that was pointed here (DNS rebinding) would be."""
+    assert client.get("/api/info", headers={"host": host}).status_code == 400
+
+
+@pytest.mark.parametrize("host", ["localhost", "127.0.0.1:8000", "LOCALHOST:1", "[::1]:8000"])
+def test_the_names_of_this_machine_are_known(client: Client, host: str) -> None:
+    """With any port."""
+    assert client.get("/api/info", headers={"host": host}).status_code == 200
+
+
+def test_with_all_addresses_figures_will_do(tmp_path: Path) -> None:
+    """A name cannot be rebound to them; other names still are foreign."""
+    with client_of(make_app(tmp_path, hosts=["*", "studio.local"])) as client:
+        for host, status in (
+            ("192.168.1.7:8000", 200),
+            ("studio.local", 200),
+            ("evil.example", 400),
+        ):
+            assert client.get("/api/info", headers={"host": host}).status_code == status
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {"origin": "http://evil.example"},
+        {"origin": "null"},
+        {"origin": "http://127.0.0.1:9999"},
+        {"origin": "http://127.0.0.1:8000.evil.example"},
+        {"sec-fetch-site": "cross-site"},
+        {"sec-fetch-site": "same-site"},
+    ],
+)
+def test_a_foreign_origin_may_not_upload(client: Client, headers: dict[str, str]) -> None:
+    """A page elsewhere can make a browser send things here."""
+    answer = client.request("POST", "/api/uploads", content=PNG, headers=headers)
+    assert answer.status_code == 403
+
+
+def test_the_own_page_may_upload(client: Client) -> None:
+    """As may a program, which sends no origin."""
+    headers = {"origin": "http://127.0.0.1:8000", "sec-fetch-site": "same-origin"}
+    for more in (headers, {}):
+        answer = client.request("POST", "/api/uploads", content=PNG, headers=more)
+        assert answer.status_code == 201
+
+
+def test_other_methods_are_refused(client: Client) -> None:
+    """And so is a body where none belongs."""
+    assert client.request("DELETE", "/api/uploads").status_code == 405
+    assert client.request("POST", "/api/info").status_code == 405
+    assert client.request("GET", "/api/info", content=b"x").status_code == 400
+
+
+@pytest.mark.parametrize(
+    ("file", "status", "code"),
+    [
+        (b"", 400, "empty"),
+        (b"<html><script>alert(1)</script></html>", 415, "not_a_picture"),
+        (b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n", 415, "not_a_picture"),
+        (b"SIMPLE  =                    T", 415, "not_a_picture"),
+        (b'<svg xmlns="http://www.w3.org/2000/svg"/>', 415, "not_a_picture"),
+        (encode(Image.new("RGB", (64, 64)), "JPEG")[:300], 415, "not_a_picture"),
+        (encode(Image.new("RGB", (64, 64)), "GIF"), 415, "not_a_picture"),
+        (PNG[:60], 415, "not_a_picture"),
+    ],
+    ids=["empty", "html", "eps", "fits", "svg", "cut jpeg", "gif", "cut png"],
+)
+def test_what_is_no_picture_is_refused(
+    client: Client, file: bytes, status: int, code: str
+) -> None:
+    """By its content, whatever it is called."""
+    answer = client.request("POST", "/api/uploads", content=file)
+    assert (answer.status_code, answer.json()["error"]) == (status, code)
+
+
+def bomb(side: int) -> bytes:
+    """Returns a small PNG of many pixels."""
+    import struct
+
+    def chunk(kind: bytes, data: bytes) -> bytes:
+        crc = zlib.crc32(kind + data)
+        return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", crc)
+
+    row = zlib.compress(b"\0" * ((side + 7) // 8 + 1) * side, 9)
+    head = struct.pack(">IIBBBBB", side, side, 1, 0, 0, 0, 0)
+    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", head) + chunk(b"IDAT", row) + chunk(b"IEND", b"")
+
+
+@pytest.mark.parametrize("side", [6500, 13500])
+def test_a_bomb_is_not_opened(client: Client, side: int) -> None:
+    """A PNG of a few KB that would open to 40 megapixels and more: seen before it is decoded."""
+    file = bomb(side)
+    before = memory()
+    answer = client.request("POST", "/api/uploads", content=file)
+    assert len(file) < 40_000
+    assert (answer.status_code, answer.json()["error"]) == (413, "too_many_pixels")
+    assert memory() - before < 50e6
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/static/../server.py",
+        "/static/%2e%2e/server.py",
+        "/static/..%2fserver.py",
+        "/static/%2fetc%2fpasswd",
+        "/static//etc/passwd",
+        "/../../etc/passwd",
+        "/static/main.js%00.html",
+        "/api/sheets/..%2f0.jpg",
+        "/static/..\\server.py",
+    ],
+)
+def test_no_path_leads_out(running: Running, path: str) -> None:
+    """Names are looked up, never opened: whatever they say, there is no such file."""
+    with running.raw() as connection:
+        request = f"GET {path} HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: close\r\n\r\n"
+        connection.sendall(request.encode())
+        answer = answer_of(connection)
+    assert answer.split(b" ", 2)[1] in (b"404", b"400")
+    assert b"root:" not in answer
+    assert b"create_app" not in answer
+
+
+def test_a_body_of_100_mb_is_refused(running: Running) -> None:
+    """By what it announces, without being read into memory."""
+    before = memory()
+    with running.raw() as connection:
+        connection.sendall(HEAD + b"Content-Length: 100000000\r\n\r\n")
+        piece = b"\0" * 2**20
+        try:
+            for _ in range(95):
+                connection.sendall(piece)
+        except ConnectionError:
+            pass
+        answer = answer_of(connection)
+    # A client that is still sending when the server has had enough may see the line go dead.
+    assert answer == b"" or answer.startswith(b"HTTP/1.1 413")
+    assert memory() - before < 60e6
+    assert running.alive()
+
+
+def test_an_endless_chunked_body_is_refused(running: Running) -> None:
+    """After ten megabytes, however many were to come."""
+    before = memory()
+    with running.raw() as connection:
+        connection.sendall(HEAD + b"Transfer-Encoding: chunked\r\n\r\n")
+        chunk = b"100000\r\n" + b"\0" * 2**20 + b"\r\n"
+        end = time.monotonic() + 20
+        try:
+            while time.monotonic() < end:
+                connection.sendall(chunk)
+        except OSError:
+            pass
+        assert time.monotonic() < end
+        answer = answer_of(connection)
+    assert answer == b"" or answer.startswith(b"HTTP/1.1 413")
+    assert memory() - before < 80e6
+    assert running.alive()
+
+
+@pytest.mark.parametrize(
+    ("request_", "status"),
+    [
+        (HEAD + b"\r\n", b"400"),  # no length, and so no body
+        (HEAD + b"Content-Length: 99\r\n\r\nshort", b"408"),  # it waits, but not for ever
+        (HEAD + b"Content-Length: 3\r\n\r\nlonger than that", b"415"),
+        (HEAD + b"Content-Length: -1\r\n\r\n", b"400"),
+        (HEAD + b"Content-Length: 99999999999999999999\r\n\r\n", b"400"),
+        (HEAD + b"Content-Length: 5\r\nContent-Length: 6\r\n\r\n12345", b"400"),
+        (HEAD + b"Transfer-Encoding: chunked\r\n\r\nZZ\r\n", b"400"),
+    ],
+    ids=["missing", "too large", "too small", "negative", "huge", "two", "no chunk"],
+)
+def test_a_lying_length_gets_an_answer(running: Running, request_: bytes, status: bytes) -> None:
+    """A 4xx, after a second at most."""
+    with running.raw() as connection:
+        connection.sendall(request_)
+        connection.settimeout(15)
+        answer = connection.recv(65536)
+    assert answer.startswith(b"HTTP/1.1 4")
+    assert answer.split(b" ", 2)[1] in (status, b"413")
+    assert running.alive()
+
+
+def test_a_slow_drip_is_cut_off(running: Running) -> None:
+    """A body that comes a byte at a time gets a 408; a head that does, the end of the line."""
+    for request in (HEAD + b"Content-Length: 1000\r\n\r\n", b"GET / HTTP/1.1\r\n"):
+        with running.raw() as connection:
+            connection.sendall(request)
+            end = time.monotonic() + 20
+            try:
+                while time.monotonic() < end:
+                    connection.sendall(b"x")
+                    time.sleep(0.1)
+                    connection.setblocking(False)
+                    try:
+                        answer = connection.recv(4096)
+                        break
+                    except BlockingIOError:
+                        pass
+                    finally:
+                        connection.setblocking(True)
+            except ConnectionError:
+                answer = b""
+            assert time.monotonic() < end
+        assert answer == b"" or answer.startswith(b"HTTP/1.1 408")
+    assert running.alive()
+
+
+def test_a_silent_connection_is_closed(running: Running) -> None:
+    """One that never says anything does not stay open."""
+    with running.raw() as connection:
+        assert connection.recv(10) == b""
+
+
+def many_clients() -> Any:
+    """Returns a client of as many connections as are asked for."""
+    limits = httpx.Limits(max_connections=None, max_keepalive_connections=0)
+    return httpx.Client(limits=limits, timeout=120, verify=False, trust_env=False)
+
+
+def test_fifty_uploads_at_once_are_taken_in_turn(tmp_path: Path) -> None:
+    """Each is accepted or told to come back; the server lives, and its memory is bounded."""
+    noise = encode(Image.effect_noise((700, 700), 90).convert("RGB"), "PNG")
+    assert len(noise) > 1_000_000
+    with Running(make_app(tmp_path)) as running:
+        before = memory()
+
+        def send(number: int) -> int:
+            # A comment at the end makes each file another one.
+            answer = clients.post(f"{running.address}/api/uploads", content=noise + b"%d" % number)
+            return int(answer.status_code)
+
+        with many_clients() as clients, ThreadPoolExecutor(50) as pool:
+            statuses = list(pool.map(send, range(50)))
+        assert set(statuses) <= {201, 503}
+        assert statuses.count(201) >= 4
+        assert running.alive()
+        assert memory() - before < 50 * len(noise) + 250e6  # the clients' own copies are in it
+
+
+def test_too_much_work_is_put_off(tmp_path: Path) -> None:
+    """Beyond the queue a request is told when to come back, and the others are answered."""
+    app = make_app(tmp_path)
+    with Running(app) as running:
+        gate = threading.Event()
+        blender = app.state.mixer.models[0].blender
+        draw = blender.draw
+        blender.draw = lambda references: (gate.wait(30), draw(references))[1]
+        model = app.state.mixer.models[0].id
+
+        def send(number: int) -> httpx.Response:
+            path = f"/api/pictures.png?model={model}&refs=p{number % 40}"
+            return clients.get(running.address + path)
+
+        with many_clients() as clients, ThreadPoolExecutor(60) as pool:
+            answers = [pool.submit(send, number) for number in range(60)]
+            wait_until(lambda: sum(answer.done() for answer in answers) >= 27)
+            early = [answer.result() for answer in answers if answer.done()]
+            gate.set()
+            statuses = [answer.result().status_code for answer in answers]
+        assert {(a.status_code, a.headers["retry-after"]) for a in early} == {(503, "1")}
+        assert statuses.count(200) == 33  # one at work, and those that wait
+        assert running.alive()
+
+
+def test_html_in_a_file_name_is_text(tmp_path: Path) -> None:
+    """A caption comes as JSON, which no browser takes for a page, and unprintables are escaped."""
+    name = "<img src=x onerror=alert(1)>\n.png"
+    pictures = make_pictures(names=[name] * 40)
+    app = create_app({"small": make_model()}, pictures, title="<i>cats", cache=tmp_path)
+    with client_of(app) as client:
+        answer = client.get("/api/sheets/0.json")
+        assert answer.headers["content-type"] == "application/json"
+        assert answer.json()[0] == "<img src=x onerror=alert(1)>\\n.png"
+        step = client.get(f"/api/step.png?model={client.model()}&refs=p1,p2&steps=3")
+        assert 'filename="i-cats-step-1-of-3.png"' in step.headers["content-disposition"]
+
+
+def test_nothing_is_written_but_the_latents(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Uploads and mixes leave no file anywhere: not in the cache, nor where temporary files go."""
+    monkeypatch.setenv("TMPDIR", str(tmp_path / "temporary"))
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "temporary").mkdir()
+    with client_of(make_app(tmp_path / "cache")) as client:
+        model = client.model()
+        before = set(tmp_path.rglob("*"))
+        name = client.request("POST", "/api/uploads", content=PNG).json()["ref"]
+        client.request("POST", "/api/uploads", content=b"../../evil")
+        client.picture(f"/api/mix.png?model={model}&refs={name},p1")
+        assert client.get("/static/%2e%2e/x").status_code == 404
+        assert set(tmp_path.rglob("*")) == before
+    assert [path.suffix for path in (tmp_path / "cache").iterdir()] == [".safetensors"]
