@@ -117,9 +117,20 @@ async function follow() {
   }
 }
 
+/** What there is: early.js has asked already. */
+async function fetchInfo() {
+  try {
+    const early = await window.easyvaeInfo;
+    if (early.ok) return await early.json();
+  } catch {
+    // Asked again below.
+  }
+  return json(url("info"));
+}
+
 async function start() {
   startState();
-  [info] = await Promise.all([json(url("info")), startLanguage()]);
+  [info] = await Promise.all([fetchInfo(), startLanguage()]);
   startNames(info);
   const thumbs = new Thumbs(info);
   startTheme();

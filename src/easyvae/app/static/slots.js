@@ -69,8 +69,7 @@ class Card {
     this.element.classList.toggle("filled", Boolean(reference));
     this.element.classList.toggle("active", activeSlot() === this.index && !this.element.hidden);
     this.name.textContent = reference ? name : t("empty_name");
-    this.name.title = reference ? name : "";
-    this.head.setAttribute("aria-label", `${letter}: ${name}`);
+    this.head.title = name;
     this.head.setAttribute("aria-pressed", String(activeSlot() === this.index));
     this.hint.textContent = t("slot_hint");
     this.hint.hidden = Boolean(reference);

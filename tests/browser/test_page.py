@@ -1,0 +1,630 @@
+"""The mixer's page in a real browser: every bullet of it, by mouse, finger and keyboard.
+
+A console error or a request to anywhere else fails any of these tests.
+"""
+
+import os
+import re
+import shutil
+import subprocess
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from easyvae import VAE, BetaLoss, fit
+
+playwright_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
+from app_tools import Image, Running, encode, make_pictures  # noqa: E402
+from easyvae.app import create_app  # noqa: E402
+
+BROWSER = (
+    os.environ.get("EASYVAE_BROWSER")
+    or shutil.which("chromium")
+    or shutil.which("chromium-browser")
+    or shutil.which("google-chrome")
+)
+pytestmark = pytest.mark.skipif(BROWSER is None, reason="no Chromium: apt-get install chromium")
+
+expect = playwright_api.expect
+SIZE = 32
+DESK = {"width": 1440, "height": 900}
+PHONE = {"width": 390, "height": 844}
+PAIR = "#a=p3&b=p17"
+FIRST_SAMPLE = "#samples button:first-child canvas"
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
+    """Two small models, trained for moments, on 600 kittens."""
+    pictures = make_pictures(600, SIZE, origin="kittens:600")
+    models = {}
+    for name, beta in (("beta 1", 1.0), ("beta 0.01", 0.01)):
+        torch.manual_seed(0)
+        model = VAE([8, 16], 8, image_size=SIZE)
+        fit(
+            model,
+            pictures,
+            loss=BetaLoss(beta),
+            epochs=1,
+            progress=False,
+            device="cpu",
+            precision="float32",
+        )
+        models[name] = model
+    app = create_app(models, pictures, title="kittens", cache=tmp_path_factory.mktemp("cache"))
+    with Running(app) as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Any]:
+    with playwright_api.sync_playwright() as playwright:
+        browser = playwright.chromium.launch(
+            executable_path=BROWSER, args=["--no-sandbox"] if os.name == "posix" else []
+        )
+        yield browser
+        browser.close()
+
+
+Open = Callable[..., Any]
+
+
+@pytest.fixture
+def open_page(site: Running, browser: Any) -> Iterator[Open]:
+    """Opens the page, and at the end looks at what went wrong on it."""
+    contexts: list[Any] = []
+    faults: list[str] = []
+
+    def start(address: str = "", *, expected: str = "", **options: Any) -> Any:
+        options = {"viewport": DESK, "locale": "en-GB", **options}
+        context = browser.new_context(accept_downloads=True, **options)
+        context.set_default_timeout(20_000)
+        contexts.append(context)
+        page = context.new_page()
+
+        def note(kind: str, text: str) -> None:
+            if not (expected and expected in text):
+                faults.append(f"{kind}: {text}")
+
+        def watch(request: Any) -> None:
+            if not request.url.startswith((site.address, "blob:", "data:")):
+                faults.append(f"outside request: {request.url}")
+
+        page.on("console", lambda m: m.type in ("error", "warning") and note(m.type, m.text))
+        page.on("pageerror", lambda error: note("error", str(error)))
+        page.on("request", watch)
+        page.goto(site.address + "/" + address)
+        expect(page.locator("html")).not_to_have_class(re.compile("loading"))
+        page.wait_for_selector(".cell", state="attached")
+        return page
+
+    yield start
+    for context in contexts:
+        context.close()
+    assert faults == []
+
+
+def look(page: Any, selector: str = "#picture") -> str:
+    """Returns what a canvas shows, as a string to compare."""
+    return str(page.locator(selector).evaluate("canvas => canvas.toDataURL()"))
+
+
+def mixed(page: Any) -> str:
+    """Waits for a mix, and returns what it shows."""
+    expect(page.locator("#strip")).not_to_have_class(re.compile("vacant"))
+    return look(page)
+
+
+def changed(page: Any, before: str, selector: str = "#picture") -> str:
+    """Waits until a canvas shows something else than before, and returns it."""
+    page.wait_for_function(
+        "([s, before]) => document.querySelector(s).toDataURL() !== before", arg=[selector, before]
+    )
+    return look(page, selector)
+
+
+def slot(page: Any, letter: str) -> Any:
+    return page.locator(f".slot[data-letter='{letter}']")
+
+
+def test_it_teaches_before_anything_is_picked(open_page: Open) -> None:
+    """Empty slots say what to do, and nothing can be pressed that would do nothing."""
+    page = open_page()
+    expect(page.get_by_role("heading", level=1)).to_have_text("Kitten mixer")
+    expect(page.get_by_text("Pick two")).to_be_visible()
+    expect(page.get_by_role("button", name="Play")).to_be_disabled()
+    expect(page.get_by_role("slider", name="From A to B")).to_be_disabled()
+
+
+def test_two_clicks_make_a_mix(open_page: Open) -> None:
+    """The pictures light up in the gallery, stand in the slots, and the mix is there."""
+    page = open_page()
+    page.get_by_role("option", name="Kitten 2", exact=True).click()
+    page.get_by_role("option", name="Kitten 6", exact=True).click()
+    mixed(page)
+    assert page.url.endswith("#a=p1&b=p5")
+    for letter, name in (("A", "Kitten 2"), ("B", "Kitten 6")):
+        expect(slot(page, letter)).to_contain_text(name)
+        expect(slot(page, letter)).to_contain_text("original")
+        expect(slot(page, letter)).to_contain_text("as the model draws it")
+        option = page.get_by_role("option", name=f"{name} ({letter})")
+        expect(option).to_have_attribute("aria-selected", "true")
+    assert page.locator("#strip .step").count() == 11
+    expect(page.locator("#ends")).to_contain_text("begins and ends with the pictures as the model")
+
+
+def test_the_slider_moves_smoothly(open_page: Open) -> None:
+    """Every place of it is another picture, and its ends are the reconstructions."""
+    page = open_page(PAIR)
+    mixed(page)
+    slider = page.get_by_role("slider", name="From A to B")
+    seen = set()
+    for place in (0, 5, 490, 500, 1000):
+        slider.fill(str(place))
+        page.wait_for_timeout(60)
+        seen.add(look(page))
+    assert len(seen) == 5
+    shown = page.evaluate(ENDS)
+    assert max(shown) < 3  # of 255: the same picture, enlarged by two canvases
+
+
+# The mean difference between each end of the mix and the reconstruction in its slot.
+ENDS = """async () => {
+  const read = (canvas) => {
+    const small = document.createElement('canvas');
+    small.width = small.height = 16;
+    const context = small.getContext('2d');
+    context.drawImage(canvas, 0, 0, 16, 16);
+    return context.getImageData(0, 0, 16, 16).data;
+  };
+  const slider = document.getElementById('slider');
+  const found = [];
+  for (const [value, letter] of [[0, 'A'], [1000, 'B']]) {
+    slider.value = value;
+    slider.dispatchEvent(new Event('input'));
+    await new Promise((done) => setTimeout(done, 100));
+    const a = read(document.getElementById('picture'));
+    const b = read(document.querySelectorAll(`.slot[data-letter=${letter}] canvas`)[1]);
+    found.push(a.reduce((sum, x, i) => sum + Math.abs(x - b[i]), 0) / a.length);
+  }
+  return found;
+}"""
+
+
+def test_play_runs_and_pauses(open_page: Open) -> None:
+    """From A to B and back, until it is stopped."""
+    page = open_page(PAIR)
+    before = mixed(page)
+    page.get_by_role("button", name="Play").click()
+    changed(page, before)
+    page.get_by_role("button", name="Pause").click()
+    page.wait_for_timeout(100)
+    at = look(page)
+    page.wait_for_timeout(200)
+    assert look(page) == at
+
+
+def test_play_without_motion_goes_step_by_step(open_page: Open) -> None:
+    """Where less motion is preferred, only steps of the strip are shown."""
+    page = open_page(PAIR, reduced_motion="reduce")
+    before = mixed(page)
+    page.get_by_role("button", name="Play").click()
+    changed(page, before)
+    assert int(page.locator("#slider").input_value()) % 100 == 0
+
+
+def test_steps_and_path_can_be_chosen(open_page: Open) -> None:
+    """Another number of steps is another strip; lerp is another mix."""
+    page = open_page(PAIR)
+    before = mixed(page)
+    page.get_by_role("combobox", name="Steps").select_option("5")
+    expect(page.locator("#strip .step")).to_have_count(5)
+    page.get_by_role("radio", name="Straight").click()
+    changed(page, before)
+    assert "steps=5" in page.url
+    assert "method=lerp" in page.url
+    page.get_by_role("button", name="Step 1 of 5").click()
+    expect(page.locator("#slider")).to_have_value("0")
+
+
+def test_swap_and_surprise(open_page: Open) -> None:
+    """A and B change places; a random pair is two different pictures."""
+    page = open_page(PAIR)
+    mixed(page)
+    page.get_by_role("button", name="Swap").click()
+    expect(page).to_have_url(re.compile(r"#a=p17&b=p3"))
+    page.get_by_role("button", name="Surprise me").click()
+    expect(page).not_to_have_url(re.compile(r"#a=p17&b=p3"))
+    a, b = re.findall(r"[ab]=(p\d+)", page.url)
+    assert a != b
+
+
+def test_the_language_is_the_browsers_and_can_be_switched(open_page: Open) -> None:
+    """The state is kept, and the choice remembered."""
+    page = open_page(PAIR + "&t=250", locale="es-ES")
+    expect(page.get_by_role("heading", level=1)).to_have_text("Mezclador de gatitos")
+    expect(page.locator("html")).to_have_attribute("lang", "es")
+    mixed(page)
+    page.get_by_role("button", name="English").click()
+    expect(page.get_by_role("heading", level=1)).to_have_text("Kitten mixer")
+    expect(slot(page, "A")).to_contain_text("Kitten 4")
+    assert page.url.endswith(PAIR + "&t=250")
+    page.reload()
+    expect(page.get_by_role("heading", level=1)).to_have_text("Kitten mixer")
+    expect(page.locator("#slider")).to_have_value("250")
+
+
+def test_ones_own_picture(open_page: Open, tmp_path: Path) -> None:
+    """It goes into a slot, beside its reconstruction; its file's name is nobody's business."""
+    page = open_page(PAIR)
+    file = tmp_path / "<img src=x onerror=alert(1)>.png"
+    pixels = make_pictures(701, 64).images[700]
+    file.write_bytes(encode(Image.fromarray(pixels.permute(1, 2, 0).numpy())))
+    page.get_by_role("tab", name="Yours").click()
+    page.locator("#file").set_input_files(file)
+    expect(slot(page, "A")).to_contain_text("Your picture")
+    expect(page.locator("#own li canvas.ready")).to_have_count(2)
+    assert re.search(r"a=u[0-9a-f]{16}&b=p17", page.url)
+    assert page.locator("img").count() == 0
+    mixed(page)
+
+
+def test_a_file_can_be_dropped(open_page: Open) -> None:
+    """Onto a slot; and what is no picture is refused kindly."""
+    page = open_page(PAIR, expected="415")
+    drop = """([selector, bytes, name]) => {
+      const data = new DataTransfer();
+      data.items.add(new File([new Uint8Array(bytes)], name));
+      const target = document.querySelector(selector);
+      const options = { dataTransfer: data, bubbles: true, cancelable: true };
+      for (const kind of ['dragover', 'drop']) target.dispatchEvent(new DragEvent(kind, options));
+    }"""
+    picture = list(encode(Image.new("RGB", (20, 20), "orange")))
+    page.evaluate(drop, [".slot[data-letter=B]", picture, "x.png"])
+    expect(slot(page, "B")).to_contain_text("Your picture")
+    page.evaluate(drop, ["#stage", list(b"<html>"), "x.png"])
+    expect(page.get_by_role("alert")).to_contain_text("not a JPEG, PNG or WEBP")
+
+
+def test_downloads(open_page: Open) -> None:
+    """A step, the strip, and the animation."""
+    page = open_page(PAIR)
+    mixed(page)
+    for name, kind in (("Save step 4", "PNG"), ("Strip", "PNG"), ("GIF", "GIF")):
+        with page.expect_download() as found:
+            page.get_by_role("link", name=name, exact=True).click()
+        with Image.open(found.value.path()) as image:
+            assert image.format == kind
+
+
+def test_with_the_keyboard_alone(open_page: Open) -> None:
+    """Picked with arrows and Enter, slid with arrows; the focus is always to be seen."""
+    page = open_page()
+    page.keyboard.press("Tab")
+    for _ in range(12):
+        if page.evaluate("document.activeElement.getAttribute('role')") == "option":
+            break
+        page.keyboard.press("Tab")
+    page.keyboard.press("ArrowRight")
+    page.keyboard.press("ArrowDown")
+    page.keyboard.press("Enter")
+    page.keyboard.press("End")
+    focused = page.locator("[role=option]:focus")
+    expect(focused).to_have_attribute("aria-posinset", "600")
+    assert page.evaluate("getComputedStyle(document.activeElement).outlineStyle") == "solid"
+    page.keyboard.press(" ")
+    mixed(page)
+    assert re.search(r"#a=p\d+&b=p599$", page.url)
+    page.locator("#slider").focus()
+    page.keyboard.press("ArrowRight")
+    expect(page.locator("#slider")).to_have_value("501")
+    expect(page.locator("#live")).not_to_be_empty()
+
+
+def test_a_thousand_rows_are_not_in_the_page(open_page: Open) -> None:
+    """Only the cells in view exist, and scrolling brings others."""
+    page = open_page()
+    assert page.locator("[role=option]").count() < 90
+    page.locator("#gallery").evaluate("box => box.scrollTop = box.scrollHeight")
+    expect(page.get_by_role("option", name="Kitten 600", exact=True)).to_be_visible()
+    assert page.locator("[role=option]").count() < 90
+
+
+def test_a_picture_can_be_dragged_to_a_slot(open_page: Open) -> None:
+    """From the gallery, to either."""
+    page = open_page()
+    page.get_by_role("option", name="Kitten 5", exact=True).drag_to(slot(page, "B"))
+    expect(slot(page, "B")).to_contain_text("Kitten 5")
+    expect(slot(page, "A")).to_contain_text("Pick a picture")
+
+
+def test_the_nearest_pictures(open_page: Open) -> None:
+    """The gallery shows them, the picture itself first, until all are wanted again."""
+    page = open_page(PAIR)
+    slot(page, "A").get_by_role("button", name="Find the nearest").click()
+    expect(page.locator("#gallery-note")).to_have_text("Nearest to Kitten 4")
+    first = page.locator("[role=option][aria-posinset='1']")
+    expect(first).to_have_attribute("aria-label", "Kitten 4 (A)")
+    expect(first).to_have_attribute("aria-setsize", "90")
+    page.get_by_role("button", name="Show all", exact=True).click()
+    expect(page.locator("[role=option][aria-posinset='1']")).to_have_attribute(
+        "aria-setsize", "600"
+    )
+
+
+def test_the_map(open_page: Open) -> None:
+    """Hovering shows a picture, clicking picks it, the wheel zooms, keys do it all."""
+    page = open_page()
+    expect(page.locator("#map-wait")).to_be_hidden()
+    page.wait_for_function(
+        "() => { const c = document.getElementById('map-canvas');"
+        " return c.getContext('2d').getImageData(0, 0, c.width, c.height).data.some(x => x); }"
+    )
+    page.wait_for_timeout(300)
+    canvas = page.locator("#map-canvas")
+    box = canvas.bounding_box()
+    middle = box["x"] + box["width"] / 2, box["y"] + box["height"] / 2
+    before = look(page, "#map-canvas")
+    page.mouse.move(*middle)
+    page.mouse.wheel(0, -400)
+    before = changed(page, before, "#map-canvas")
+    page.get_by_role("button", name="Show all of it").click()
+    changed(page, before, "#map-canvas")
+    for dx in range(0, 60, 4):  # where there is a picture
+        page.mouse.move(middle[0] + dx, middle[1])
+        if page.locator("#peek").is_visible():
+            break
+    expect(page.locator("#peek")).to_contain_text("Kitten")
+    page.mouse.down()
+    page.mouse.up()
+    expect(page).to_have_url(re.compile(r"#a=p\d+"))
+    canvas.focus()
+    page.keyboard.press("ArrowRight")
+    page.keyboard.press("+")
+    page.keyboard.press("Enter")
+    expect(page).to_have_url(re.compile(r"&b=p\d+"))
+    mixed(page)
+
+
+def test_three_and_four_with_weights(open_page: Open) -> None:
+    """A pad to drag on, and sliders that do the same."""
+    page = open_page(PAIR)
+    page.get_by_role("radio", name="Three or four").click()
+    page.get_by_role("option", name="Kitten 9", exact=True).click()
+    expect(page.get_by_role("slider", name=re.compile("^Share of"))).to_have_count(3)
+    page.wait_for_timeout(300)
+    before = look(page)
+    box = page.locator("#pad").bounding_box()
+    page.mouse.move(box["x"] + box["width"] / 2, box["y"] + box["height"] / 2)
+    page.mouse.down()
+    page.mouse.move(box["x"] + 0.12 * box["width"], box["y"] + 0.85 * box["height"], steps=4)
+    page.mouse.up()
+    before = changed(page, before)
+    share = page.get_by_role("slider", name="Share of B")
+    assert int(share.input_value()) > 85
+    page.get_by_role("option", name="Kitten 12", exact=True).click()
+    expect(page.get_by_role("slider", name=re.compile("^Share of"))).to_have_count(4)
+    before = changed(page, before)
+    page.get_by_role("slider", name="Share of D").focus()
+    page.keyboard.press("End")
+    changed(page, before)
+    expect(page).to_have_url(re.compile(r"weights=\d+-\d+-\d+-100"))
+    with page.expect_download() as found:
+        page.get_by_role("link", name="Picture", exact=True).click()
+    with Image.open(found.value.path()) as image:
+        assert image.size == (4 * SIZE, 4 * SIZE)
+
+
+def test_editing(open_page: Open) -> None:
+    """A slider changes the picture in the slot and the mix, and it can be undone."""
+    page = open_page(PAIR + "&t=0")
+    before = mixed(page)
+    expect(page.locator("#edits canvas.ready")).to_have_count(8)
+    slot(page, "A").get_by_role("button", name="Edit").click()
+    slider = page.get_by_role("slider", name="Direction 1")
+    expect(slider).to_be_focused()
+    page.keyboard.press("End")
+    changed(page, before)
+    expect(slot(page, "A")).to_contain_text("Kitten 4, edited")
+    expect(page).to_have_url(re.compile("a=p3~3&"))
+    page.get_by_role("button", name="Undo the edits").click()
+    expect(page).to_have_url(re.compile("a=p3&"))
+
+
+def test_new_kittens(open_page: Open) -> None:
+    """From the mixture or the prior, bolder or not; each can be put in a slot."""
+    page = open_page()
+    page.get_by_role("tab", name="New").click()
+    expect(page.locator("#samples canvas.ready")).to_have_count(12)
+    first = look(page, FIRST_SAMPLE)
+    page.get_by_role("button", name="New kitten 1", exact=True).click()
+    expect(slot(page, "A")).to_contain_text("made up by the model")
+    page.get_by_role("radio", name="Anywhere").click()
+    second = changed(page, first, FIRST_SAMPLE)
+    page.get_by_role("slider", name="Boldness").fill("120")
+    third = changed(page, second, FIRST_SAMPLE)
+    page.get_by_role("button", name="Draw twelve more").click()
+    changed(page, third, FIRST_SAMPLE)
+    page.get_by_role("button", name="New kitten 13", exact=True).click()
+    mixed(page)
+    assert "a=g1t80&b=s13t120" in page.url
+
+
+@pytest.mark.parametrize(
+    "state",
+    [
+        PAIR + "&t=320&method=lerp&steps=7",
+        "#a=p3&b=s4t90&c=p9~1.5&mode=several&weights=20-50-30-1",
+    ],
+)
+def test_a_link_reproduces_a_mix(open_page: Open, state: str) -> None:
+    """In another browser, to the pixel; and so does a reload."""
+    views = []
+    for _ in range(2):
+        page = open_page(state)
+        expect(page.locator("#empty")).to_be_hidden()
+        page.wait_for_timeout(1000)
+        views.append(look(page))
+        page.reload()
+        page.wait_for_timeout(1000)
+        views.append(look(page))
+    assert len(set(views)) == 1
+
+
+def test_back_and_forward(open_page: Open) -> None:
+    """Each pick is a step that can be taken back."""
+    page = open_page()
+    page.get_by_role("option", name="Kitten 2", exact=True).click()
+    page.get_by_role("option", name="Kitten 6", exact=True).click()
+    mixed(page)
+    page.go_back()
+    expect(slot(page, "B")).to_contain_text("Pick a picture")
+    page.go_forward()
+    expect(slot(page, "B")).to_contain_text("Kitten 6")
+
+
+def test_a_gone_upload_is_said_kindly(open_page: Open) -> None:
+    """The rest of the link still works."""
+    page = open_page("#a=u0123456789abcdef&b=p4", expected="404")
+    expect(page.get_by_role("alert")).to_contain_text("kept in memory only")
+    expect(slot(page, "A")).to_contain_text("Pick a picture")
+    expect(slot(page, "B")).to_contain_text("Kitten 5")
+
+
+def test_a_switch_between_models(open_page: Open) -> None:
+    """The same mix by another model; the slots stay."""
+    page = open_page(PAIR)
+    before = mixed(page)
+    page.get_by_role("combobox", name="Model").select_option("beta 0.01")
+    changed(page, before)
+    expect(page).to_have_url(re.compile("model=beta%200.01"))
+    expect(slot(page, "A")).to_contain_text("Kitten 4")
+
+
+def test_dark_and_light(open_page: Open) -> None:
+    """The system's choice first; the button changes it, and that is remembered."""
+    background = "getComputedStyle(document.body).backgroundColor"
+    page = open_page(color_scheme="dark")
+    dark = page.evaluate(background)
+    button = page.get_by_role("button", name="Dark page")
+    expect(button).to_have_attribute("aria-pressed", "true")
+    button.click()
+    light = page.evaluate(background)
+    assert light != dark
+    page.reload()
+    assert page.evaluate(background) == light
+    expect(button).to_have_attribute("aria-pressed", "false")
+
+
+@pytest.mark.parametrize("locale", ["en-GB", "es-ES"])
+def test_all_is_on_one_screen(open_page: Open, locale: str) -> None:
+    """At 1440 x 900: gallery, slots, mix, slider, strip, map and edit, without scrolling."""
+    page = open_page(PAIR, locale=locale)
+    mixed(page)
+    assert page.evaluate("document.documentElement.scrollHeight") <= 900
+    assert page.evaluate("document.documentElement.scrollWidth") <= 1440
+    for selector in (
+        "#gallery",
+        ".slot[data-letter=A]",
+        ".slot[data-letter=B]",
+        "#picture",
+        "#slider",
+        "#strip",
+        "#foot",
+        "#map-canvas",
+        "#edits",
+    ):
+        box = page.locator(selector).bounding_box()
+        assert box["y"] >= 0
+        assert box["y"] + box["height"] <= 900, selector
+    stage = page.locator("#stage")
+    assert stage.evaluate("e => e.scrollHeight - e.clientHeight") <= 1
+
+
+@pytest.mark.parametrize("locale", ["en-GB", "es-ES"])
+def test_on_a_phone(open_page: Open, locale: str) -> None:
+    """One column, nothing wider than the screen, everything large enough for a thumb."""
+    page = open_page(viewport=PHONE, has_touch=True, is_mobile=True, locale=locale)
+    page.locator("[role=option]").nth(2).tap()
+    page.locator("[role=option]").nth(4).tap()
+    mixed(page)
+    assert page.evaluate("document.documentElement.scrollWidth") <= 390
+    small = page.evaluate("""() => [...document.querySelectorAll(
+        'button, a[href], select, input')]
+      .filter((e) => e.offsetParent && !e.classList.contains('hidden'))
+      .filter((e) => e.getBoundingClientRect().height < 44 || e.getBoundingClientRect().width < 43)
+      .map((e) => e.outerHTML.slice(0, 90))""")
+    assert small == []
+    page.locator(".dock button").nth(2).tap()
+    expect(page.locator("#map-canvas")).to_be_in_viewport()
+
+
+def test_nothing_jumps_while_loading(open_page: Open) -> None:
+    """Room is kept for what is still to come."""
+    page = open_page(PAIR)
+    mixed(page)
+    page.wait_for_timeout(300)
+    shift = page.evaluate("""() => new Promise((done) => {
+      let sum = 0;
+      new PerformanceObserver((list) => { for (const e of list.getEntries()) sum += e.value; })
+        .observe({ type: 'layout-shift', buffered: true });
+      setTimeout(() => done(sum), 200);
+    })""")
+    assert shift < 0.05
+
+
+@pytest.fixture(scope="module")
+def axe(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """The source of axe-core: where it is installed, or else from the registry for this run."""
+    here = Path(__file__).parents[2] / "node_modules" / "axe-core" / "axe.min.js"
+    given = Path(os.environ.get("EASYVAE_AXE") or here)
+    if not given.is_file():
+        npm = shutil.which("npm")
+        if npm is None:
+            pytest.skip("axe-core is not installed, and there is no npm to get it with")
+        folder = tmp_path_factory.mktemp("axe")
+        command = [
+            npm,
+            "install",
+            "--prefix",
+            str(folder),
+            "--no-audit",
+            "--no-fund",
+            "axe-core@4",
+        ]
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        given = folder / "node_modules" / "axe-core" / "axe.min.js"
+        if not given.is_file():
+            pytest.skip(f"axe-core could not be installed: {done.stderr.strip()[-200:]}")
+    return given.read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize(
+    ("state", "size"),
+    [
+        ("", DESK),
+        (PAIR, DESK),
+        (PAIR, PHONE),
+        (PAIR + "&tab=new", DESK),
+        ("#a=p3&b=p17&c=p8&mode=several&tab=own", DESK),
+    ],
+    ids=["empty", "pair", "phone", "new", "several"],
+)
+def test_no_serious_accessibility_fault(
+    open_page: Open, axe: str, state: str, size: dict[str, int], scheme: str
+) -> None:
+    """By axe-core, in either colour scheme."""
+    page = open_page(state, viewport=size, color_scheme=scheme)
+    page.wait_for_timeout(700)
+    page.evaluate(axe)
+    found = page.evaluate("axe.run()")
+    faults = [
+        f"{fault['id']}: {fault['help']} {[node['html'][:120] for node in fault['nodes'][:4]]}"
+        for fault in found["violations"]
+        if fault["impact"] in ("serious", "critical", "moderate")
+    ]
+    assert faults == []

@@ -1,0 +1,275 @@
+"""The mixer's parts: names, latents kept on disk, maps, sets of any size, and its texts."""
+
+import json
+import re
+import time
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from app_tools import Client, client_of, make_app, make_model, make_pictures, wait_until
+from easyvae import VAE
+from easyvae.app import create_app
+from easyvae.app.atlas import Atlas
+from easyvae.app.errors import RequestError
+from easyvae.app.latents_cache import TensorCache, identify, open_latents
+from easyvae.app.references import parse_reference
+from easyvae.latents import embed
+
+STATIC = files("easyvae.app").joinpath("static")
+
+
+def texts(language: str) -> dict[str, str]:
+    return dict(json.loads(STATIC.joinpath(f"{language}.json").read_text(encoding="utf-8")))
+
+
+def test_both_languages_have_every_text() -> None:
+    """The same keys, the same places to fill in, and nothing empty."""
+    english, spanish = texts("en"), texts("es")
+    assert english.keys() == spanish.keys()
+    for key, text in english.items():
+        assert text.strip()
+        assert spanish[key].strip()
+        places = [sorted(re.findall(r"\{\w+\}", said)) for said in (text, spanish[key])]
+        assert places[0] == places[1], key
+
+
+def test_every_text_that_is_asked_for_is_there() -> None:
+    """The keys in the page and its scripts, and none that nobody asks for."""
+    english = texts("en")
+    page = STATIC.joinpath("index.html").read_text(encoding="utf-8")
+    asked = set(re.findall(r'data-i18n(?:-label)?="(\w+)"', page))
+    scripts = "\n".join(
+        file.read_text(encoding="utf-8") for file in STATIC.iterdir() if file.name.endswith(".js")
+    )
+    asked |= set(re.findall(r'\bt\("(\w+)"', scripts))
+    assert asked - english.keys() == set()
+    words = set(re.findall(r'"(\w+)"', scripts)) | asked
+    errors = {key for key in english if key.startswith("error_")}
+    assert {key.removeprefix("error_") for key in errors} - {"failed"} <= words
+    assert english.keys() - words - errors == set()
+
+
+NO_NAMES = "|p|p-1|p1.5|x1|u12|u0123456789ABCDEF|s1|s1t1000|p1~|p1~9.999|p1 |p1\n|../p1"
+
+
+@pytest.mark.parametrize("name", [*NO_NAMES.split("|"), "p1234567890", "p1" + "~1" * 9])
+def test_other_names_are_refused(name: str) -> None:
+    """Only what the grammar has is a picture's name."""
+    with pytest.raises(RequestError):
+        parse_reference(name)
+
+
+def test_one_picture_has_one_name() -> None:
+    """Leading zeros and amounts of zero make no difference."""
+    assert parse_reference("p007~0~0") == parse_reference("p7")
+
+
+def test_latents_are_computed_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The second time they come from the cache; they are those of `embed`."""
+    model, pictures = make_model(), make_pictures(300)
+    cache, name = TensorCache(tmp_path), identify(make_model(), pictures)
+    means, samples = open_latents(model, pictures, cache, name, lambda done: None)
+    assert torch.allclose(means, embed(model, pictures.images), atol=1e-5)
+    assert samples.shape == (300, 6)
+    assert not torch.allclose(samples, means)
+    monkeypatch.setattr(model, "encode", None)
+    again = open_latents(model, pictures, cache, name, lambda done: None)
+    assert torch.equal(again[0], means)
+
+
+@pytest.mark.parametrize("damage", ["cut", "flipped", "other", "empty"])
+def test_damaged_latents_are_computed_again(tmp_path: Path, damage: str) -> None:
+    """Whatever has become of the file, the page has the right latents."""
+    model, pictures = make_model(), make_pictures()
+    cache, name = TensorCache(tmp_path), identify(model, pictures)
+    means, _ = open_latents(model, pictures, cache, name, lambda done: None)
+    (file,) = tmp_path.iterdir()
+    data = bytearray(file.read_bytes())
+    data[-5] ^= 1
+    file.write_bytes({"cut": data[:200], "flipped": data, "other": b"hello", "empty": b""}[damage])
+    again, _ = open_latents(model, pictures, cache, name, lambda done: None)
+    assert torch.equal(again, means)
+    (file,) = tmp_path.iterdir()  # and is whole again
+    assert torch.equal(open_latents(model, pictures, cache, name, lambda done: None)[0], means)
+
+
+def test_another_model_or_set_has_other_latents() -> None:
+    """The cache is kept under a hash of the weights and of the pictures."""
+    names = {
+        identify(make_model(), make_pictures()),
+        identify(make_model(seed=1), make_pictures()),
+        identify(make_model(), make_pictures(41)),
+    }
+    assert len(names) == 3
+
+
+def test_without_a_place_to_write_all_works(tmp_path: Path) -> None:
+    """The latents are then computed at each start."""
+    blocked = tmp_path / "file"
+    blocked.write_text("not a folder")
+    with client_of(make_app(blocked)) as client:
+        assert client.json(f"/api/near?model={client.model()}&refs=p1&count=2")[0] == 1
+
+
+def test_samples_of_a_large_set_are_evenly_spaced(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of more pictures than are needed for a mixture, every so many-th is taken."""
+    from easyvae.app import latents_cache
+
+    monkeypatch.setattr(latents_cache, "_SAMPLES", 90)
+    monkeypatch.setattr(latents_cache, "PIECE", 64)
+    model, pictures = make_model(), make_pictures(300)
+    seen: list[int] = []
+    _, samples = open_latents(model, pictures, TensorCache(tmp_path), "x", seen.append)
+    assert samples.shape == (75, 6)  # every fourth
+    assert bool(samples.isfinite().all())
+    assert float((samples - embed(model, pictures.images)[::4]).abs().max()) < 8
+    assert seen[:2] == [64, 128]
+
+
+@pytest.mark.parametrize(("count", "latent"), [(1, 6), (2, 6), (40, 1), (40, 2), (9, 300)])
+def test_small_sets_and_latents_work(tmp_path: Path, count: int, latent: int) -> None:
+    """A map, neighbours, samples of the mixture and edits, as far as there are any."""
+    torch.manual_seed(0)
+    model = VAE([8], latent, image_size=16)
+    with client_of(create_app({"m": model}, make_pictures(count), cache=tmp_path)) as client:
+        id_ = client.model()
+        assert len(client.get(f"/api/map.bin?model={id_}").content) == 8 * count
+        assert client.json(f"/api/near?model={id_}&refs=p0&count=5")[0] == 0
+        client.picture(f"/api/pictures.png?model={id_}&refs=g1t80,p0~2~1~-3,s1t80")
+        client.picture(f"/api/mix.png?model={id_}&refs=p0,p0&frames=5")
+
+
+@pytest.mark.parametrize("shape", [(1, 28, 28), (3, 20, 36), (3, 96, 80)])
+def test_any_size_of_picture_works(tmp_path: Path, shape: tuple[int, int, int]) -> None:
+    """Grey, wide and large ones; thumbnails are at most 64 pixels."""
+    from easyvae.data import Pictures
+
+    model = VAE([8], 3, image_size=shape[1:], in_channels=shape[0])
+    images = torch.randint(0, 256, (30, *shape), dtype=torch.uint8)
+    with client_of(create_app({"m": model}, Pictures(images), cache=tmp_path)) as client:
+        info = client.json("/api/info")
+        assert max(info["sheets"]["height"], info["sheets"]["width"]) <= 64
+        sheet = client.picture("/api/sheets/0.jpg")
+        assert sheet.shape[1:] == (2 * info["sheets"]["height"], 16 * info["sheets"]["width"])
+        found = client.picture("/api/originals.png?refs=p4")
+        assert torch.equal(found, images[4].expand(3, -1, -1))
+        mix = client.picture(f"/api/mix.png?model={client.model()}&refs=p0,p1&frames=9")
+        assert mix.shape == (3, 2 * shape[1], 8 * shape[2])
+
+
+def test_models_that_do_not_fit_are_refused(tmp_path: Path) -> None:
+    """By name, with what each takes."""
+    pictures = make_pictures()
+    with pytest.raises(ValueError, match="one size; a takes"):
+        create_app({"a": make_model(), "b": make_model(8)}, pictures, cache=tmp_path)
+    with pytest.raises(ValueError, match="shows pictures"):
+        create_app({"a": VAE([4], 2, image_size=(64,))}, pictures, cache=tmp_path)
+    with pytest.raises(ValueError, match="models' shape"):
+        create_app({"a": make_model(8)}, pictures, cache=tmp_path)
+    with pytest.raises(ValueError, match="at least one"):
+        create_app({}, pictures, cache=tmp_path)
+
+
+def test_the_atlas_places_what_it_has_not_seen() -> None:
+    """Standard deviations from the middle, along the first two directions."""
+    cloud = torch.randn(500, 5) * torch.tensor([5.0, 3.0, 1.0, 0.5, 0.1])
+    atlas = Atlas(cloud, cloud)
+    moved = atlas.centre + 2 * atlas.directions[0] - atlas.directions[1]
+    assert torch.allclose(atlas.place(moved[None]), torch.tensor([[2.0, -1.0]]), atol=1e-4)
+
+
+def drawn(client: Client, address: str) -> bytes:
+    """Waits for a map."""
+    answer = wait_until(lambda: (found := client.get(address)).status_code == 200 and found)
+    return bytes(answer.content)
+
+
+class TestNeighbours:
+    """The t-SNE map, with something quicker in its place."""
+
+    @pytest.fixture(autouse=True)
+    def quick(self, monkeypatch: pytest.MonkeyPatch) -> list[int]:
+        from easyvae.app import mixer
+
+        calls: list[int] = []
+
+        def embed_quickly(means: torch.Tensor) -> torch.Tensor:
+            calls.append(len(means))
+            return means[:, :2] - 5
+
+        monkeypatch.setattr(mixer, "available", lambda count: True)
+        monkeypatch.setattr(mixer, "embed_neighbours", embed_quickly)
+        return calls
+
+    def test_it_is_drawn_once_and_kept(self, tmp_path: Path, quick: list[int]) -> None:
+        """The first request begins the work, and is told to come back."""
+        for _ in range(2):  # the second server has it from the cache
+            with client_of(make_app(tmp_path)) as client:
+                address = f"/api/map.bin?model={client.model()}&kind=tsne"
+                first = client.get(address)
+                assert first.status_code == 503
+                assert first.headers["retry-after"] == "2"
+                assert len(drawn(client, address)) == 8 * 40
+        assert quick == [40]
+
+    def test_a_path_runs_through_the_nearest_pictures(self, tmp_path: Path) -> None:
+        """t-SNE has no place for other latents, and the answer says how it was drawn."""
+        with client_of(make_app(tmp_path)) as client:
+            model = client.model()
+            address = f"/api/map.bin?model={model}&kind=tsne"
+            data = bytearray(drawn(client, address))
+            places = torch.frombuffer(data, dtype=torch.float32).reshape(-1, 2)
+            found = client.json(f"/api/path?model={model}&refs=p1,p9&kind=tsne&steps=7")
+            assert found["drawn"] == "nearest"
+            known = {tuple(round(x, 3) for x in place) for place in places.tolist()}
+            assert {tuple(round(x, 3) for x in place) for place in found["path"]} <= known
+
+
+def test_the_real_t_sne(tmp_path: Path) -> None:
+    """Where scikit-learn is installed: finite, centred, of about unit spread."""
+    pytest.importorskip("sklearn", reason="scikit-learn is not installed")
+    from easyvae.app.neighbours import embed_neighbours
+
+    found = embed_neighbours(torch.randn(60, 8, generator=torch.Generator().manual_seed(0)))
+    assert found.shape == (60, 2)
+    assert torch.allclose(found.mean(0), torch.zeros(2), atol=1e-3)
+    assert 0.8 < float(found.std(0).mean()) < 1.2
+
+
+def test_work_of_clients_that_have_gone_is_dropped(tmp_path: Path) -> None:
+    """What waits for its turn is not done when nobody waits for it any more."""
+    import threading
+
+    from app_tools import Running, httpx
+
+    app = make_app(tmp_path)
+    with Running(app) as running:
+        gate, done = threading.Event(), []
+        blender = app.state.mixer.models[0].blender
+        draw = blender.draw
+
+        def slowly(references: Any) -> Any:
+            gate.wait(20)
+            done.append(references[0].number)
+            return draw(references)
+
+        blender.draw = slowly
+        path = f"{running.address}/api/pictures.png?model={app.state.mixer.models[0].id}&refs=p"
+        first = threading.Thread(target=httpx.get, args=(path + "0",), kwargs={"timeout": 30})
+        first.start()
+        wait_until(lambda: not app.state.mixer.work.idle)
+        time.sleep(0.2)
+        for number in range(1, 5):
+            with pytest.raises(httpx.TimeoutException):
+                httpx.get(path + str(number), timeout=0.3)
+        time.sleep(0.3)
+        gate.set()
+        first.join(20)
+        wait_until(lambda: app.state.mixer.work.idle)
+        assert done == [0]
