@@ -58,14 +58,16 @@ class Client:
 
     def picture(self, path: str) -> Any:
         """Returns a picture as a tensor, (C, H, W) in uint8."""
-        answer = self.get(path)
+        return read_pixels(self.answer(path).content)
+
+    def answer(self, path: str) -> Any:
+        """Waits, as the page does, until the server has what is asked for."""
+        answer = wait_until(lambda: (a := self.get(path)).status_code != 503 and a)
         assert answer.status_code == 200, answer.text
-        return read_pixels(answer.content)
+        return answer
 
     def json(self, path: str) -> Any:
-        answer = self.get(path)
-        assert answer.status_code == 200, answer.text
-        return answer.json()
+        return self.answer(path).json()
 
     def model(self, number: int = 0) -> str:
         """Returns a model's id, once the set's latents are there."""

@@ -1,7 +1,6 @@
 """Where a set's pictures are in a model's latent space: plane, directions, neighbours, mixture."""
 
 from functools import cached_property
-from threading import Lock
 
 import torch
 from torch import Tensor
@@ -25,13 +24,14 @@ class Atlas:
         centre: Their mean, (D,).
         directions: The principal directions, each one standard deviation long, (K, D) with K at
             most 6.
+        mixture: What `fit_mixture` has fitted to the latents, once it has.
     """
 
     def __init__(self, means: Tensor, samples: Tensor) -> None:
         """Finds the directions."""
         self.means = means
+        self.mixture: GaussianMixture | None = None
         self._samples = samples
-        self._lock = Lock()
         step = max(1, len(means) // _SOME)
         some = means[::step]
         self.centre = some.mean(0)
@@ -61,13 +61,7 @@ class Atlas:
         distances = torch.cdist(z.to(self.means), self.means)[0]
         return distances.topk(min(count, len(distances)), largest=False).indices.tolist()
 
-    @property
-    def mixture(self) -> GaussianMixture:
-        """A mixture fitted to the latents; fitted when it is first asked for."""
-        with self._lock:
-            return self._mixture
-
-    @cached_property
-    def _mixture(self) -> GaussianMixture:
+    def fit_mixture(self) -> None:
+        """Fits a mixture to the latents: seconds, where there are many dimensions."""
         components = max(1, min(_COMPONENTS, len(self._samples) // 20))
-        return GaussianMixture.fit(self._samples, components)
+        self.mixture = GaussianMixture.fit(self._samples, components)

@@ -143,6 +143,10 @@ class Mixer:
         try:
             for served in self.models:
                 self._embed(served)
+            for served in self.models:
+                served.blender.known().fit_mixture()
+                if self._stopped.is_set():
+                    raise StoppedError
             while (task := self._tasks.get()) is not None:
                 self._lay_out(task)
         except StoppedError:
@@ -151,8 +155,10 @@ class Mixer:
     def _embed(self, served: Served) -> None:
         def progress(done: int) -> None:
             served.done = done
-            while not self.work.idle and not self._stopped.is_set():
-                sleep(0.002)  # requests go first
+            for _ in range(100):  # requests go first, but not for ever
+                if self.work.idle:
+                    break
+                sleep(0.002)
             if self._stopped.is_set():
                 raise StoppedError
 

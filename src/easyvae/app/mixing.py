@@ -94,7 +94,10 @@ class Blender:
             noise = torch.randn(1, self.model.latent, generator=_seeded(generator, reference))
             return self._on_device(reference.temperature * noise)
         if reference.kind == "mixture":
-            z = self.known().mixture.sample(
+            mixture = self.known().mixture
+            if mixture is None:
+                raise busy("a mixture is being fitted to the set's latents")
+            z = mixture.sample(
                 temperature=reference.temperature, generator=_seeded(generator, reference)
             )
             return self._on_device(z)

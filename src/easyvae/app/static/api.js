@@ -25,7 +25,7 @@ const pause = (milliseconds, signal) => new Promise((resolve, reject) => {
 });
 
 /** Fetches; where the server says that it is busy, tries again for a while. */
-export async function get(address, { signal, tries = 8 } = {}) {
+export async function get(address, { signal, tries = 60 } = {}) {
   for (let attempt = 1; ; attempt += 1) {
     let response;
     try {

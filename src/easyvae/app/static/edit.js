@@ -56,7 +56,7 @@ async function preview(reference) {
   if (address === previewed) return;
   previewed = address;
   try {
-    const image = await request.run((signal) => bitmap(address, { signal, tries: 60 }));
+    const image = await request.run((signal) => bitmap(address, { signal }));
     if (!image) return;
     const { width: w, height: h } = pictures;
     rows.forEach((row, i) => row.querySelectorAll("canvas").forEach((canvas, end) => {

@@ -165,7 +165,7 @@ async function filter() {
   }
   try {
     const found = await request.run((signal) => json(
-      url("near", { model: model(), refs: near, count: NEAREST }), { signal, tries: 60 }));
+      url("near", { model: model(), refs: near, count: NEAREST }), { signal }));
     if (!found) return;
     order = found;
     box.scrollTop = 0;

@@ -55,7 +55,7 @@ async function draw() {
   if (address === drawn) return;
   drawn = address;
   try {
-    const image = await request.run((signal) => bitmap(address, { signal, tries: 60 }));
+    const image = await request.run((signal) => bitmap(address, { signal }));
     if (!image) return;
     const { width: w, height: h } = pictures;
     [...find("samples").children].forEach((button, i) => {
