@@ -6,6 +6,10 @@ import { json, url } from "./api.js";
 
 let info = null;
 const captions = new Map(); // sheet -> names
+const listeners = new Set();
+
+/** Calls back whenever more file names are known. */
+export const onCaptions = (listener) => { listeners.add(listener); };
 
 export function startNames(found) {
   info = found;
@@ -19,6 +23,7 @@ export async function fetchCaptions(index) {
   captions.set(sheet, []);
   try {
     captions.set(sheet, await json(url(`sheets/${sheet}.json`, { set: info.pictures.id })));
+    for (const listener of listeners) listener();
   } catch {
     captions.delete(sheet);
   }

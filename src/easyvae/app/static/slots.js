@@ -4,7 +4,7 @@ import { Latest, bitmap, url } from "./api.js";
 import { find, icon, make, prepare } from "./dom.js";
 import { complain, explain } from "./faults.js";
 import { onLanguage, t } from "./i18n.js";
-import { nameOf } from "./names.js";
+import { fetchCaptions, nameOf, onCaptions } from "./names.js";
 import { activate, activeSlot, onActive, pick } from "./picking.js";
 import { LETTERS, bare, get, isReference, onState, set, setSlot } from "./state.js";
 import { take } from "./uploads.js";
@@ -120,6 +120,7 @@ class Card {
       complain(error);
       this.hint.textContent = explain(error);
     };
+    if (reference[0] === "p") fetchCaptions(Number(bare(reference).slice(1)));
     if (!"sg".includes(reference[0])) {
       const address = url("originals.png", { set: pictures.id, refs: bare(reference) });
       this.#show("original", this.original, address, gone);
@@ -135,6 +136,7 @@ export function startSlots(info, currentModel) {
   find("slots").append(...cards.map((card) => card.element));
   const describe = () => cards.forEach((card) => card.describe());
   onActive(describe);
+  onCaptions(describe);
   onLanguage(describe);
   onState((_, changed) => {
     if (changed.has("slots") || changed.has("mode") || changed.has("model")) {
