@@ -15,7 +15,7 @@ from easyvae import VAE
 from easyvae.app import create_app
 from easyvae.app.atlas import Atlas
 from easyvae.app.errors import RequestError
-from easyvae.app.latents_cache import TensorCache, identify, open_latents
+from easyvae.app.latents_cache import TensorCache, identify, open_latents, open_mixture
 from easyvae.app.references import parse_reference
 from easyvae.latents import embed
 
@@ -79,6 +79,21 @@ def test_latents_are_computed_once(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     monkeypatch.setattr(model, "encode", None)
     again = open_latents(model, pictures, cache, name, lambda done: None)
     assert torch.equal(again[0], means)
+
+
+def test_the_mixture_is_fitted_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The second time it comes from the cache, and draws the same."""
+    cache = TensorCache(tmp_path)
+    samples = torch.randn(60, 3, generator=torch.Generator().manual_seed(0))
+    drawn = [
+        open_mixture(samples, cache, "x").sample(5, generator=torch.Generator().manual_seed(1))
+    ]
+    monkeypatch.delattr("easyvae.latents.GaussianMixture.fit")
+    drawn.append(
+        open_mixture(samples, cache, "x").sample(5, generator=torch.Generator().manual_seed(1))
+    )
+    assert torch.equal(*drawn)
+    assert len({tuple(row.tolist()) for row in drawn[0]}) == 5
 
 
 @pytest.mark.parametrize("damage", ["cut", "flipped", "other", "empty"])
@@ -179,7 +194,7 @@ def test_models_that_do_not_fit_are_refused(tmp_path: Path) -> None:
 def test_the_atlas_places_what_it_has_not_seen() -> None:
     """Standard deviations from the middle, along the first two directions."""
     cloud = torch.randn(500, 5) * torch.tensor([5.0, 3.0, 1.0, 0.5, 0.1])
-    atlas = Atlas(cloud, cloud)
+    atlas = Atlas(cloud)
     moved = atlas.centre + 2 * atlas.directions[0] - atlas.directions[1]
     assert torch.allclose(atlas.place(moved[None]), torch.tensor([[2.0, -1.0]]), atol=1e-4)
 

@@ -9,7 +9,6 @@ from easyvae.latents import GaussianMixture, principal_directions
 
 DIRECTIONS = 6
 _SOME = 20_000  # latents are enough for directions, whatever the size of the set
-_COMPONENTS = 10
 
 
 class Atlas:
@@ -17,21 +16,19 @@ class Atlas:
 
     Args:
         means: The posterior means of all pictures, (N, D).
-        samples: A posterior sample of each of some pictures, (n, D).
 
     Attributes:
         means: Likewise.
         centre: Their mean, (D,).
         directions: The principal directions, each one standard deviation long, (K, D) with K at
             most 6.
-        mixture: What `fit_mixture` has fitted to the latents, once it has.
+        mixture: A mixture fitted to the latents, once it is there.
     """
 
-    def __init__(self, means: Tensor, samples: Tensor) -> None:
+    def __init__(self, means: Tensor) -> None:
         """Finds the directions."""
         self.means = means
         self.mixture: GaussianMixture | None = None
-        self._samples = samples
         step = max(1, len(means) // _SOME)
         some = means[::step]
         self.centre = some.mean(0)
@@ -60,8 +57,3 @@ class Atlas:
         """Returns the pictures whose latents are nearest to one latent (1, D), nearest first."""
         distances = torch.cdist(z.to(self.means), self.means)[0]
         return distances.topk(min(count, len(distances)), largest=False).indices.tolist()
-
-    def fit_mixture(self) -> None:
-        """Fits a mixture to the latents: seconds, where there are many dimensions."""
-        components = max(1, min(_COMPONENTS, len(self._samples) // 20))
-        self.mixture = GaussianMixture.fit(self._samples, components)

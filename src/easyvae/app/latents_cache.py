@@ -11,12 +11,13 @@ from torch import Tensor
 
 from easyvae.data import Pictures
 from easyvae.files import ModelFileError, read_tensors, write_tensors
-from easyvae.latents import eval_mode, reparameterize
+from easyvae.latents import GaussianMixture, eval_mode, reparameterize
 from easyvae.model import VAE
 
 PIECE = 128
 """Pictures that are encoded at a time: a request waits for one such piece at most."""
 _SAMPLES = 10_000  # pictures whose posteriors are sampled, for a mixture
+_COMPONENTS = 10
 
 
 def identify(model: VAE, pictures: Pictures) -> str:
@@ -40,7 +41,7 @@ class TensorCache:
         """Looks at nothing yet."""
         self._folder = folder
 
-    def load(self, name: str, shapes: dict[str, tuple[int, int]]) -> dict[str, Tensor] | None:
+    def load(self, name: str, shapes: dict[str, tuple[int, ...]]) -> dict[str, Tensor] | None:
         """Returns the tensors of a name if they have these shapes and are finite."""
         try:
             tensors, _ = read_tensors(self._folder / f"{name}.safetensors")
@@ -78,7 +79,7 @@ def open_latents(
         them, evenly spaced, (n, D). Float32, on the CPU.
     """
     step = -(-len(pictures) // _SAMPLES)
-    shapes = {
+    shapes: dict[str, tuple[int, ...]] = {
         "means": (len(pictures), model.latent),
         "samples": (-(-len(pictures) // step), model.latent),
     }
@@ -102,3 +103,30 @@ def open_latents(
         cache.save(name, known)
     progress(len(pictures))
     return known["means"], known["samples"]
+
+
+def open_mixture(samples: Tensor, cache: TensorCache, name: str) -> GaussianMixture:
+    """Returns the mixture of a set's latents from the cache, or fits and keeps it.
+
+    Args:
+        samples: What `open_latents` returns, (n, D).
+        cache: Where it is kept.
+        name: What `identify` returns.
+
+    Returns:
+        The mixture, in float32.
+    """
+    latent = samples.shape[1]
+    components = max(1, min(_COMPONENTS, len(samples) // 20))
+    shapes: dict[str, tuple[int, ...]] = {
+        "weights": (components,),
+        "means": (components, latent),
+        "scale_tril": (components, latent, latent),
+    }
+    name = f"mixture-{name}"
+    known = cache.load(name, shapes)
+    if known is None:  # seconds, where there are many dimensions
+        fitted = GaussianMixture.fit(samples, components)
+        known = {key: getattr(fitted, key).float() for key in shapes}
+        cache.save(name, known)
+    return GaussianMixture(known["weights"], known["means"], known["scale_tril"])

@@ -1,8 +1,11 @@
 """All that the server holds: the set, the models, the uploads, and who works on what."""
 
+import os
 import re
+import sys
 import threading
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from queue import SimpleQueue
 from time import sleep
@@ -11,7 +14,7 @@ from torch import Tensor
 
 from easyvae.app.atlas import Atlas
 from easyvae.app.errors import RequestError, busy
-from easyvae.app.latents_cache import TensorCache, identify, open_latents
+from easyvae.app.latents_cache import TensorCache, identify, open_latents, open_mixture
 from easyvae.app.library import Library
 from easyvae.app.mixing import Blender
 from easyvae.app.neighbours import available, embed_neighbours
@@ -140,11 +143,13 @@ class Mixer:
             self._thread.join(timeout=5)
 
     def _prepare(self) -> None:
+        _give_way()
         try:
+            samples = [self._embed(served) for served in self.models]
             for served in self.models:
-                self._embed(served)
-            for served in self.models:
-                served.blender.known().fit_mixture()
+                served.blender.known().mixture = open_mixture(
+                    samples.pop(0), self._cache, served.key
+                )
                 if self._stopped.is_set():
                     raise StoppedError
             while (task := self._tasks.get()) is not None:
@@ -152,7 +157,7 @@ class Mixer:
         except StoppedError:
             pass
 
-    def _embed(self, served: Served) -> None:
+    def _embed(self, served: Served) -> Tensor:
         def progress(done: int) -> None:
             served.done = done
             for _ in range(100):  # requests go first, but not for ever
@@ -164,10 +169,11 @@ class Mixer:
 
         model = served.blender.model
         pictures = self.library.pictures
-        found = open_latents(model, pictures, self._cache, served.key, progress)
-        atlas = Atlas(*found)
+        means, samples = open_latents(model, pictures, self._cache, served.key, progress)
+        atlas = Atlas(means)
         _ = atlas.plane
         served.blender.atlas = atlas
+        return samples
 
     def _lay_out(self, served: Served) -> None:
         name = f"map-{served.key}"
@@ -179,6 +185,13 @@ class Mixer:
             served.layout = known["layout"]
         except Exception as error:  # whatever it is, the rest of the page works without
             served.failed = f"t-SNE failed: {error}"
+
+
+def _give_way() -> None:
+    """Lets other threads go first, where the system knows a thread's priority."""
+    if sys.platform == "linux":
+        with suppress(OSError):
+            os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), 10)
 
 
 def _check(models: Mapping[str, VAE], pictures: Pictures) -> None:

@@ -162,7 +162,8 @@ class Routes:
         def work() -> bytes:
             return _sprite(to_bytes(torch.stack([blender.original(r) for r in references])))
 
-        return await self._png(request, work)
+        data = await self._mixer.sheets.run(request, work)  # no model: it need not wait for one
+        return Response(data, media_type="image/png", headers=self._kept(None))
 
     async def pictures(self, request: Request) -> Response:
         """What a model makes of pictures: reconstructions, edits, samples."""

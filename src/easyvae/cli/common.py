@@ -8,6 +8,7 @@ from typing import Literal
 import torch
 from torch import Tensor
 
+from easyvae.cli.drawn import open_kittens
 from easyvae.data import Pictures, load_pictures, read_image
 from easyvae.kittens import draw_kittens
 from easyvae.model import VAE
@@ -41,7 +42,8 @@ def open_pictures(
             say.close()
     if len(shape) != 3 or shape[0] != 3 or shape[1] != shape[2]:
         raise ValueError(f"kittens are square and have 3 channels; the model takes {shape}")
-    images, _ = draw_kittens(count, size=shape[1], start=start)
+    size = shape[1]
+    images = draw_kittens(count, size=size, start=start)[0] if start else open_kittens(count, size)
     return Pictures(torch.from_numpy(images), flip=flip, origin=None if start else path)
 
 

@@ -141,8 +141,8 @@ async function start() {
   onState(shown);
   shown();
   startGallery(thumbs, modelId);
+  startStage(info, modelId); // before the slots: the mix is asked for first
   startSlots(info, modelId);
-  startStage(info, modelId);
   startWheel(info, modelId);
   startMap(thumbs, info, current);
   startEdit(info, modelId, () => current().directions);
