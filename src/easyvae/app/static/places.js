@@ -2,6 +2,8 @@
 
 import { clamp } from "./dom.js";
 
+const EDGE = 22; // CSS pixels kept free around what is shown at first: half a thumbnail and more
+
 export class View {
   width = 1;
   height = 1;
@@ -14,28 +16,35 @@ export class View {
     const ratio = this.scale / this.fit;
     this.width = width;
     this.height = height;
-    this.fit = Math.min(width, height) / this.span;
+    this.fit = this.#fitting();
     this.scale = this.fit * ratio;
+  }
+
+  #fitting() {
+    const sides = [this.width, this.height].map((side) => Math.max(1, side - 2 * EDGE));
+    return Math.min(sides[0] / this.spans[0], sides[1] / this.spans[1]);
   }
 
   /** Takes in the places, and shows nearly all of them: a few far out must not shrink the rest. */
   frame(places) {
     const bounds = [0, 1].map((axis) => {
       const values = places.filter((_, i) => i % 2 === axis).sort();
-      const low = values[Math.floor(0.003 * values.length)] ?? -1;
-      const high = values[Math.ceil(0.997 * values.length) - 1] ?? 1;
-      return [low, high];
+      const last = values.length - 1;
+      const low = values[Math.round(0.003 * last)] ?? -1;
+      const high = values[Math.round(0.997 * last)] ?? 1;
+      const reach = 0.3 * (high - low);
+      return [Math.max(values[0] ?? -1, low - reach), Math.min(values[last] ?? 1, high + reach)];
     });
-    this.span = 1.16 * Math.max(0.5, ...bounds.map(([low, high]) => high - low));
+    this.spans = bounds.map(([low, high]) => Math.max(0.5, high - low));
     this.home = bounds.map(([low, high]) => (low + high) / 2);
     this.reset();
   }
 
-  span = 6;
+  spans = [6, 6];
   home = [0, 0];
 
   reset() {
-    this.fit = Math.min(this.width, this.height) / this.span;
+    this.fit = this.#fitting();
     this.scale = this.fit;
     [this.x, this.y] = this.home;
   }
@@ -64,7 +73,8 @@ export class View {
   }
 
   bound() {
-    this.x = clamp(this.x, this.home[0] - this.span, this.home[0] + this.span);
-    this.y = clamp(this.y, this.home[1] - this.span, this.home[1] + this.span);
+    const [x, y] = this.home;
+    this.x = clamp(this.x, x - this.spans[0], x + this.spans[0]);
+    this.y = clamp(this.y, y - this.spans[1], y + this.spans[1]);
   }
 }
