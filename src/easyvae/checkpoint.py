@@ -173,7 +173,7 @@ class RunFolder:
             "optimizer": _pack("optimizer", optimizer.state_dict(), tensors),
         }
         path = self._checkpoints / f"step-{progress.step:09}.safetensors"
-        write_tensors(path, tensors, metadata)
+        write_tensors(path, tensors, metadata, max_header=MAX_HEADER)
         for other in self._checkpoints.glob("step-*.safetensors"):
             if other != path:
                 other.unlink(missing_ok=True)

@@ -1,5 +1,6 @@
 """Model files: weights, config and format version, checked before a model is built of them."""
 
+import inspect
 import os
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -8,12 +9,23 @@ from typing import Any, TypeVar
 import torch
 from torch import Tensor, nn
 
-from easyvae.files import ModelFileError, check_tensors, read_tensors, write_tensors
+from easyvae.files import (
+    ModelFileError,
+    TensorFile,
+    check_tensors,
+    open_tensors,
+    write_tensors,
+)
 from easyvae.geometry import per_layer
 
 FORMAT_VERSION = 1
 
 Model = TypeVar("Model", bound=nn.Module)
+
+_DTYPES = {
+    str(dtype).removeprefix("torch."): dtype
+    for dtype in (torch.float16, torch.bfloat16, torch.float32, torch.float64)
+}
 
 
 def write_model(
@@ -22,49 +34,129 @@ def write_model(
     """Writes a model file, all or nothing.
 
     Raises:
+        TypeError: If the weights are of several float types, or of one that no model computes in.
         OSError: If the file cannot be written; what was there before is still there.
     """
-    write_tensors(path, tensors, {"kind": "model", "version": FORMAT_VERSION, "config": config})
+    floats = {t.dtype for t in tensors.values() if t.is_floating_point()}
+    names = {str(dtype).removeprefix("torch.") for dtype in floats}
+    if len(names) != 1 or not names <= _DTYPES.keys():
+        raise TypeError(
+            f"the model's weights are {' and '.join(sorted(names))}; a file holds one of "
+            f"{', '.join(_DTYPES)}: bring them to one, as `model.float()` does"
+        )
+    metadata = {"kind": "model", "version": FORMAT_VERSION, "config": config, "dtype": names.pop()}
+    write_tensors(path, tensors, metadata)
 
 
-def read_model(path: str | os.PathLike[str], build: Callable[..., Model]) -> Model:
+def read_model(
+    path: str | os.PathLike[str], build: Callable[..., Model], *, allow_nonfinite: bool = False
+) -> Model:
     """Reads a model file, or that of a run folder.
 
-    Nothing is allocated for the model before the file is known to fit it.
+    The header is read first, under a cap. Its config builds a model without memory, on the
+    `meta` device, with which it has to agree on every tensor's name, shape and dtype. Only then
+    are the tensors read, and their checksum compared.
 
     Args:
         path: The file, or a run folder with a `model.safetensors`.
         build: Makes a model of the file's config, given as keyword arguments.
+        allow_nonfinite: Whether weights may be NaN or infinite.
 
     Returns:
         The model, on the CPU.
 
     Raises:
         FileNotFoundError: If there is no such file.
-        ModelFileError: If it is not a model file of this version, or damaged.
+        ModelFileError: If it is not a model file of this version, or damaged, or has weights that
+            are not finite.
     """
     path = Path(path)
     path = path / "model.safetensors" if path.is_dir() else path
-    tensors, metadata = read_tensors(path)
-    if metadata.get("kind") != "model":
-        raise ModelFileError(path, f"holds a {metadata.get('kind')}, not a model")
-    if metadata.get("version") != FORMAT_VERSION:
-        raise ModelFileError(
-            path,
-            f"has format version {metadata.get('version')}, and this easyvae reads "
-            f"{FORMAT_VERSION}: upgrade easyvae",
-        )
-    try:
-        config = metadata["config"]
-        # Every stage, block and layer has tensors, so the file bounds what a config may ask for.
-        _check_depth(config, len(tensors))
-        with torch.device("meta"):
-            model = build(**config)
-    except (TypeError, ValueError, KeyError, RuntimeError) as error:
-        raise ModelFileError(path, f"has a config that no model fits: {error}") from None
-    check_tensors(path, tensors, model.state_dict())
+    with open_tensors(path) as file:
+        _check_version(path, file.metadata)
+        model = _build_empty(file, build)
+        check_tensors(path, file.entries, model.state_dict())
+        tensors = file.read()
+    if not allow_nonfinite:
+        _check_finite(path, tensors)
     model.load_state_dict(tensors, assign=True)
     return model
+
+
+def _check_version(path: Path, metadata: Mapping[str, Any]) -> None:
+    if metadata.get("kind") != "model":
+        raise ModelFileError(path, f"holds a {metadata.get('kind')}, not a model")
+    version = metadata.get("version")
+    if type(version) is not int or version < 1:  # a `bool` is an `int` too
+        raise ModelFileError(path, f"has format version {version!r}, which there has never been")
+    if version > FORMAT_VERSION:
+        raise ModelFileError(
+            path,
+            f"has format version {version}, and this easyvae reads {FORMAT_VERSION}: "
+            "upgrade easyvae",
+        )
+
+
+def _build_empty(file: TensorFile, build: Callable[..., Model]) -> Model:
+    """Builds the model that a file's config asks for, without memory for its weights."""
+    try:
+        config = file.metadata["config"]
+        _check_fields(config, build)
+        # Every stage, block and layer has tensors, so the file bounds what a config may ask for.
+        _check_depth(config, len(file.entries))
+        with torch.device("meta"):
+            return build(**config).to(_dtype(file))
+    # A constructor raises anything over numbers that nobody has thought of, OverflowError too.
+    except Exception as error:
+        raise ModelFileError(file.path, f"has a config that no model fits: {error}") from error
+
+
+def _check_fields(config: Any, build: Callable[..., Any]) -> None:
+    """Refuses a config with other keys than arguments, or values deeper than a list of numbers.
+
+    The values themselves are checked by the constructor, as anyone's are: it takes numbers, and
+    names from short lists of its own. No string is ever looked up as code.
+    """
+    if not isinstance(config, dict):
+        raise TypeError("it is not a table of arguments")
+    parameters = inspect.signature(build).parameters
+    for name, value in config.items():
+        if name not in parameters:
+            raise TypeError(f"`{name}` is unknown; a model takes {', '.join(parameters)}")
+        inner = value if isinstance(value, list) else [value]
+        if any(isinstance(item, list | dict) for item in inner):
+            raise TypeError(f"`{name}` is nested; it must be a value, or a list of numbers")
+    missing = [
+        name for name, p in parameters.items() if p.default is p.empty and name not in config
+    ]
+    if missing:
+        raise TypeError(f"`{missing[0]}` is missing")
+
+
+def _dtype(file: TensorFile) -> torch.dtype:
+    """Returns the float type of a file's weights."""
+    if "dtype" in file.metadata:
+        name = file.metadata["dtype"]
+        if name not in _DTYPES:
+            raise ValueError(f"`dtype` (={name!r}) must be one of {', '.join(_DTYPES)}")
+        return _DTYPES[name]
+    # Older versions did not write it down. All weights are of one type in any case.
+    return next(e.dtype for e in file.entries.values() if e.dtype in _DTYPES.values())
+
+
+def _check_finite(path: Path, tensors: Mapping[str, Tensor]) -> None:
+    faults = [
+        f"{name} ({t.isfinite().logical_not().sum():,} of {t.numel():,} values)"
+        for name, t in tensors.items()
+        if t.is_floating_point() and not t.isfinite().all()
+    ]
+    if faults:
+        more = f" and {len(faults) - 3} more" if len(faults) > 3 else ""
+        raise ModelFileError(
+            path,
+            f"has weights that are NaN or infinite, in {', '.join(faults[:3])}{more}; "
+            "pass `allow_nonfinite=True` to load it all the same",
+        )
 
 
 def _check_depth(config: Any, tensors: int) -> None:
