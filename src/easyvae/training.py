@@ -301,8 +301,8 @@ def _settings(trainer: Trainer, training: Source, held_out: Source | None) -> di
             "precision": str(trainer.dtype).removeprefix("torch."),
             "seed": trainer.seed,
             "processes": trainer.processes.world,
-            "data": training.fingerprint,
-            "validation": held_out and held_out.fingerprint,
+            "data": training.fingerprint(),
+            "validation": held_out and held_out.fingerprint(),
         },
     }
 

@@ -91,11 +91,11 @@ def divide_as_run(pictures: Pictures, run: Run) -> Division | None:
             training, held_out = opener.open(pictures, run.validation_share)
         except ValueError:  # they cannot be divided so, as all copies of one picture
             return None
-        if held_out is None or held_out.fingerprint != run.validation:
+        if held_out is None or held_out.fingerprint() != run.validation:
             return None
         return Division(training.feed.sample(count), held_out.feed.sample(count))
     for flip in (False, True):  # the fingerprint tells whether pictures were mirrored
         training, _ = opener.open(as_pictures(pictures, shape, flip=flip), None)
-        if training.fingerprint == run.data:
+        if training.fingerprint() == run.data:
             return Division(training.feed.sample(count), None)
     return None
