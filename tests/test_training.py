@@ -466,6 +466,15 @@ class TestRunFolder:
         assert history["epoch"] == [1, 2]
         assert "other data will be noticed by their number only" in capsys.readouterr().err
 
+    def test_another_number_of_processes_is_refused(self, tmp_path: Path) -> None:
+        """Each looks at its own part of a batch, so the numbers would not be the same."""
+        run(small_model(), out=tmp_path)
+        settings = json.loads((tmp_path / "run.json").read_text())
+        settings["must_match"]["processes"] = 2
+        (tmp_path / "run.json").write_text(json.dumps(settings))
+        with pytest.raises(ValueError, match=r"differs in processes \(2, now 1\)"):
+            run(small_model(), out=tmp_path)
+
     def test_another_model_is_refused(self, tmp_path: Path) -> None:
         """So is a model of other channels."""
         run(small_model(), out=tmp_path)
