@@ -70,9 +70,10 @@ def write_file(path: str | os.PathLike[str], data: bytes) -> None:
             finally:
                 os.close(folder)
     except OSError as error:
+        if error.errno is None:
+            raise
         # A full disk's error names no file, and others the one beside it, which is gone.
-        error.filename, error.filename2 = str(path), None
-        raise
+        raise OSError(error.errno, error.strerror, str(path)) from error
 
 
 def write_tensors(
