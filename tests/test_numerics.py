@@ -53,20 +53,19 @@ def test_a_sample_is_finite_where_the_posterior_is_sane(mean: Tensor, seed: int)
             assert torch.equal(z, mean)
 
 
-@given(tensors(), tensors())
+@given(tensors(least=-1e18, most=1e18), tensors())
 def test_the_kl_is_never_nan_or_negative(mean: Tensor, log_var: Tensor) -> None:
-    """For any finite mean and log-variance of any types; and its gradients are no NaN."""
+    """For means of up to 1e18 and any log-variance, of any types; its gradients are finite."""
     size = min(mean.shape[1], log_var.shape[1])
     mean = mean[:, :size].clone().requires_grad_()
-    log_var = log_var[:, :size].to(mean.dtype)
-    log_var = log_var.where(log_var.isfinite(), 0).detach().requires_grad_()
+    log_var = log_var[:, :size].clone().requires_grad_()
     kl = kl_divergence(mean, log_var)
     assert kl.dtype in (torch.float32, torch.float64)
     assert not kl.isnan().any()
     assert (kl >= 0).all()
-    kl.clamp(max=1e30).sum().backward()
-    assert not mean.grad.isnan().any()
-    assert not log_var.grad.isnan().any()
+    kl.sum().backward()
+    assert mean.grad.isfinite().all()
+    assert log_var.grad.isfinite().all()
 
 
 @pytest.mark.parametrize("path", [lerp, slerp])
