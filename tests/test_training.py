@@ -504,6 +504,17 @@ class TestRunFolder:
         run(small_model(), out=tmp_path)
         assert History.from_csv(tmp_path / "history.csv").rows == history.rows
 
+    def test_a_checkpoint_that_was_not_removed_is(self, tmp_path: Path) -> None:
+        """Killed between a checkpoint and the removal of the one before, the next call does it."""
+        run(small_model(), out=tmp_path, epochs=1)
+        (path,) = (tmp_path / "checkpoints").iterdir()
+        before = path.read_bytes()
+        run(small_model(), out=tmp_path)
+        path.write_bytes(before)
+        run(small_model(), out=tmp_path)
+        names = [path.name for path in (tmp_path / "checkpoints").iterdir()]
+        assert names == ["step-000000006.safetensors"]
+
     def test_a_newer_checkpoint_is_refused(self, tmp_path: Path) -> None:
         """It asks for an upgrade, before anything is loaded."""
         run(small_model(), out=tmp_path)

@@ -170,10 +170,13 @@ class RunFolder:
         }
         path = self._checkpoints / f"step-{progress.step:09}.safetensors"
         write_tensors(path, tensors, metadata, max_header=MAX_HEADER)
+        self._remove_others(path)
+        History(progress.rows).to_csv(self.path / "history.csv")
+
+    def _remove_others(self, path: Path) -> None:
         for other in self._checkpoints.glob("step-*.safetensors"):
             if other != path:
                 other.unlink(missing_ok=True)
-        History(progress.rows).to_csv(self.path / "history.csv")
 
     def restore(self, model: nn.Module, optimizer: Optimizer) -> Progress | None:
         """Puts the newest complete checkpoint into a model and its optimizer.
@@ -208,8 +211,9 @@ class RunFolder:
                 raise ModelFileError(path, f"does not fit this run ({error!r})") from error
             model.load_state_dict(state)
             _match_layouts(optimizer)
-            if self._owner:  # the table may have missed the last epoch, had the run been killed
+            if self._owner:  # what a kill after this checkpoint may have left undone
                 History(progress.rows).to_csv(self.path / "history.csv")
+                self._remove_others(path)
             return progress
         if fault is not None:
             raise fault

@@ -3,7 +3,7 @@
     python tests/trust/kill_runs.py --kills 200
     python tests/trust/kill_runs.py --kills 50 --processes 2
     python tests/trust/kill_runs.py --kills 50 --processes 2 --one
-    python tests/trust/kill_runs.py --operations
+    python tests/trust/kill_runs.py --operations 1
 
 After each SIGKILL every file with a final name must be whole, and the newest checkpoint at most
 one interval behind the step that the run had reached (half of the attempts write one after each
@@ -12,8 +12,8 @@ was never disturbed: model file, checkpoint, history and list of files must be t
 bit. Then another one begins, until there have been as many kills as asked for.
 
 With `--one`, one of two processes is killed, and the other must end with an error by itself.
-With `--operations` a run is killed before each single operation on a file that it makes, and in
-the middle of each write.
+With `--operations 1` a run is killed before each single operation on a file that it makes, and in
+the middle of each write; with a larger number, before every so many.
 """
 
 import argparse
@@ -103,12 +103,12 @@ def _alive(child: int) -> bool:
     return status is None
 
 
-def by_operation(folder: Path) -> dict[str, Any]:
-    """Kills a run before each operation on a file, and resumes it."""
+def by_operation(folder: Path, stride: int) -> dict[str, Any]:
+    """Kills a run before each operation on a file, or every so many, and resumes it."""
     victim.EPOCHS = 2
     victim.finish(folder / "whole")
     wanted = victim.result(folder / "whole")
-    for number in range(1, 10_000):
+    for kills, number in enumerate(range(1, 10_000, stride)):
         out = folder / f"run-{number}"
         (child,) = victim.start(out, seconds=1e9, prepare=_killing(number))
         code = victim.wait(child, 300)
@@ -116,7 +116,7 @@ def by_operation(folder: Path) -> dict[str, Any]:
         victim.finish(out)
         victim.compare(out, wanted)
         if code == 0:  # it has fewer operations than that
-            return {"operations, a kill before each": number - 1}
+            return {"operations": number - stride, "kills": kills}
         if code != -signal.SIGKILL:
             raise RuntimeError(f"killed at operation {number}, it ended with {code}")
     raise RuntimeError("it never ends")
@@ -171,7 +171,7 @@ def main() -> NoReturn:
     parser.add_argument("--kills", type=int, default=5)
     parser.add_argument("--processes", type=int, default=1, choices=[1, 2])
     parser.add_argument("--one", action="store_true", help="kill one of two processes")
-    parser.add_argument("--operations", action="store_true", help="kill at each file operation")
+    parser.add_argument("--operations", type=int, help="kill at every so many file operations")
     parser.add_argument("--seed", type=int, default=0)
     arguments = parser.parse_args()
     torch.set_num_threads(1)
@@ -181,7 +181,7 @@ def main() -> NoReturn:
     folder = Path(tempfile.mkdtemp())
     try:
         if arguments.operations:
-            figures = by_operation(folder)
+            figures = by_operation(folder, arguments.operations)
         else:
             figures = by_chance(
                 arguments.kills, arguments.processes, arguments.one, arguments.seed, folder

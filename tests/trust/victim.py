@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+import torch._dynamo  # an optimizer's first call does, for seconds: once, here, for all attempts
 
 from easyvae import VAE, BetaLoss, History, fit, training
 from easyvae.checkpoint import MAX_HEADER, RunFolder
