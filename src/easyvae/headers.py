@@ -32,6 +32,8 @@ DTYPES = {
 """The format's names for the kinds of tensors that it can hold."""
 
 _BYTES_PER_MARK = 12
+_MOST_SIZES = 64
+"""Sizes in a shape, as torch has it: multiplying a megabyte of them would take minutes."""
 
 
 class Entry(NamedTuple):
@@ -101,8 +103,10 @@ def parse_entries(header: Mapping[str, Any], size: int) -> dict[str, Entry]:
             dtype = DTYPES[kind]
         except (TypeError, KeyError, ValueError):
             raise ValueError(f"its header has no sense where it tells of {name}") from None
-        if not isinstance(shape, list) or not all(map(_is_count, (*shape, begin, end))):
-            raise ValueError(f"its header has sizes of {name} that are not whole numbers")
+        if not isinstance(shape, list) or len(shape) > _MOST_SIZES:
+            raise ValueError(f"its header has a shape of {name} that no tensor has")
+        if not all(map(_is_count, (*shape, begin, end))):
+            raise ValueError(f"its header has sizes of {name} that are no whole numbers below 2^63")
         if end - begin != math.prod(shape) * dtype.itemsize:
             raise ValueError(f"{name} has {end - begin} bytes for {kind} {shape}")
         found[name] = Entry(dtype, tuple(shape), begin)
@@ -118,13 +122,13 @@ def parse_entries(header: Mapping[str, Any], size: int) -> dict[str, Entry]:
 
 
 def _is_count(value: object) -> bool:
-    return type(value) is int and value >= 0  # not a `bool`, which is an `int` too
+    return type(value) is int and 0 <= value < 2**63  # not a `bool`, which is an `int` too
 
 
 def _without_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    result = dict(pairs)
-    if len(result) < len(pairs):
-        names = [name for name, _ in pairs]
-        twice = next(name for name in result if names.count(name) > 1)
-        raise ValueError(f"it names {twice} twice")
+    result: dict[str, Any] = {}
+    for name, value in pairs:
+        if name in result:
+            raise ValueError(f"it names {name} twice")
+        result[name] = value
     return result
