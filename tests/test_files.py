@@ -174,6 +174,41 @@ def test_a_failed_write_names_the_file(
     assert str(caught.value).endswith("model.safetensors'")
 
 
+@pytest.mark.skipif(os.name != "posix", reason="elsewhere folders are not flushed")
+@pytest.mark.parametrize(
+    ("fault", "bears"), [(errno.EINVAL, True), (errno.ENOTSUP, True), (errno.EIO, False)]
+)
+def test_a_folder_that_cannot_be_flushed(
+    fault: int, bears: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where a disk does not know how to, the file is written all the same; a broken disk is told.
+
+    So it is in a folder that may be written to but not listed.
+    """
+    flush, path = os.fsync, tmp_path / "file"
+
+    def refuse(descriptor: int) -> None:
+        if stat.S_ISDIR(os.fstat(descriptor).st_mode):
+            raise OSError(fault, os.strerror(fault))
+        flush(descriptor)
+
+    monkeypatch.setattr(os, "fsync", refuse)
+    if bears:
+        write_file(path, b"new")
+    else:
+        with pytest.raises(OSError, match=r"Input/output error: .*file'$"):
+            write_file(path, b"new")
+    assert path.read_bytes() == b"new"
+    monkeypatch.undo()
+
+    def hide(*args: object) -> NoReturn:
+        raise PermissionError(errno.EACCES, "Permission denied", str(tmp_path))
+
+    monkeypatch.setattr(os, "open", hide)
+    write_file(path, b"newer")
+    assert path.read_bytes() == b"newer"
+
+
 def test_what_could_not_be_read_is_not_written(tmp_path: Path) -> None:
     """A header over the reader's cap, or a kind of tensor the format lacks, is refused at once."""
     write_tensors(tmp_path / "file", {"a": torch.zeros(2)}, {"text": "x" * 900_000})

@@ -3,11 +3,12 @@
 Nothing here is ever unpickled, and no name read from a file is looked up as code.
 """
 
+import errno
 import hashlib
 import json
 import os
+import secrets
 import stat
-import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -52,10 +53,11 @@ def write_file(path: str | os.PathLike[str], data: bytes) -> None:
             is left behind.
     """
     path = Path(path)
-    beside = path.with_name(f".{path.name}.{os.getpid()}-{threading.get_ident()}.tmp")
+    # A name that nobody can have foreseen, and made a link of to some other file.
+    beside = path.with_name(f".{path.name}.{secrets.token_hex(8)}.tmp")
     try:
         try:
-            with beside.open("wb") as file:
+            with beside.open("xb") as file:
                 file.write(data)
                 file.flush()
                 os.fsync(file.fileno())
@@ -63,17 +65,29 @@ def write_file(path: str | os.PathLike[str], data: bytes) -> None:
         except BaseException:
             beside.unlink(missing_ok=True)
             raise
-        if os.name == "posix":  # elsewhere a folder cannot be opened, and need not be
-            folder = os.open(path.parent, os.O_RDONLY)
-            try:
-                os.fsync(folder)
-            finally:
-                os.close(folder)
+        _flush_folder(path.parent)
     except OSError as error:
         if error.errno is None:
             raise
         # A full disk's error names no file, and others the one beside it, which is gone.
         raise OSError(error.errno, error.strerror, str(path)) from error
+
+
+def _flush_folder(path: Path) -> None:
+    """Makes the disk keep a new name, where the system and the folder's permissions allow it."""
+    if os.name != "posix":  # elsewhere a folder cannot be opened, and need not be
+        return
+    try:
+        folder = os.open(path, os.O_RDONLY)
+    except PermissionError:  # one may write to a folder without being allowed to list it
+        return
+    try:
+        os.fsync(folder)
+    except OSError as error:
+        if error.errno not in (errno.EINVAL, errno.ENOTSUP):  # some network disks cannot
+            raise
+    finally:
+        os.close(folder)
 
 
 def write_tensors(

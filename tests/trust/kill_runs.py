@@ -153,10 +153,10 @@ def _killing(last: int) -> Callable[[], None]:
         opening = Path.open
 
         def open_half(self: Path, mode: str = "r", *args: Any, **options: Any) -> Any:
-            if mode != "wb":
+            if mode != "xb":
                 return opening(self, mode, *args, **options)
             operation()
-            return HalfWriter(io.FileIO(self, "w"))
+            return HalfWriter(io.FileIO(self, "x"))
 
         Path.open = open_half  # type: ignore[method-assign]  # in a process that dies of it
         for owner, name in ((os, "fsync"), (Path, "replace"), (Path, "unlink"), (Path, "mkdir")):
