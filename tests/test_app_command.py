@@ -93,6 +93,9 @@ def test_models_are_found_and_named(tmp_path: Path) -> None:
     found = command.find_models([str(path) for path in given])
     assert list(found) == ["cats", "cats (2)", "x", "beta 2", "beta 0.5"]
     assert found["beta 2"].name == "beta-2.safetensors"
+    for text in ("[" * 100_000, '{"models": 5}', "[]", ""):  # then the files' names have to do
+        (report / "results.json").write_text(text)
+        assert list(command.find_models([str(report)])) == ["beta-0.5", "beta-2"]
 
 
 def test_the_pictures_are_those_of_the_run(tmp_path: Path) -> None:

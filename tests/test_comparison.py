@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from easyvae import VAE, BetaLoss, VAEOutput
+from easyvae.checkpoint import ModelFileError
 from easyvae.comparison import compare
 from easyvae.kittens import draw_kittens
 from easyvae.training import NonFiniteError
@@ -278,6 +279,16 @@ def test_a_folder_does_not_mix_comparisons(kittens: Tensor, tmp_path: Path) -> N
     history = found["beta 1"].history
     assert history is not None
     assert len(history) == 1
+
+
+@pytest.mark.parametrize("text", ["", "[]", "{}", '{"epochs": 2}', "[" * 100_000])
+def test_damaged_settings_are_refused_by_name(kittens: Tensor, tmp_path: Path, text: str) -> None:
+    """Nobody could tell what a comparison goes on with; it may begin anew."""
+    (tmp_path / "comparison.json").write_text(text)
+    with pytest.raises(ModelFileError) as caught:
+        compare(kittens, betas=[1], out=tmp_path, **SMALL)
+    assert caught.value.path == tmp_path / "comparison.json"
+    assert [path.name for path in tmp_path.iterdir()] == ["comparison.json"]
 
 
 def test_a_file_is_no_folder(kittens: Tensor, tmp_path: Path) -> None:

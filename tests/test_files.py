@@ -13,9 +13,9 @@ import pytest
 import safetensors.torch
 import torch
 
-from easyvae import VAE
+from easyvae import VAE, files
 from easyvae.checkpoint import ModelFileError
-from easyvae.files import open_tensors, read_tensors, write_file, write_tensors
+from easyvae.files import open_tensors, read_json, read_tensors, write_file, write_tensors
 
 TENSORS = {
     "weight": torch.randn(4, 3),
@@ -433,6 +433,30 @@ def test_folders_and_missing_files(tmp_path: Path) -> None:
         read_tensors(tmp_path / "absent")
     with pytest.raises(FileNotFoundError, match=r"model\.safetensors"):
         VAE.load(tmp_path)
+
+
+def test_settings_are_read_with_distrust(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A JSON object comes back; anything else, or too much of it, is refused by its path."""
+    path = tmp_path / "run.json"
+    path.write_text('{"é": [1, null]}', encoding="utf-8")
+    assert read_json(path) == {"é": [1, None]}
+    for text, says in (
+        (b"", "is not JSON"),
+        (b"[" * 100_000, "is not JSON"),
+        (b"\xff", "is not JSON"),
+        (b'{"a": 1, "a": 2}', "names a twice"),
+        (b"[]", "is not a JSON object"),
+    ):
+        path.write_bytes(text)
+        with pytest.raises(ModelFileError, match=says) as caught:
+            read_json(path)
+        assert caught.value.path == path
+    monkeypatch.setattr(files, "MAX_JSON", 100)
+    path.write_text(json.dumps({"a": "x" * 100}))
+    with pytest.raises(ModelFileError, match="more than 0 MB"):
+        read_json(path)
+    with pytest.raises(FileNotFoundError, match="absent"):
+        read_json(tmp_path / "absent")
 
 
 def test_the_error_is_a_value_error_with_a_path() -> None:

@@ -12,8 +12,7 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from easyvae.files import ModelFileError as ModelFileError  # part of this module's interface
-from easyvae.files import check_tensors, read_tensors, write_file, write_tensors
-from easyvae.headers import parse_json
+from easyvae.files import check_tensors, read_json, read_tensors, write_file, write_tensors
 from easyvae.history import History, Row
 from easyvae.locks import drop_lock, take_lock
 from easyvae.model import VAE
@@ -124,12 +123,10 @@ class RunFolder:
     def _settings(self) -> dict[str, Any] | None:
         path = self.path / "run.json"
         try:
-            settings = parse_json(path.read_text(encoding="utf-8"), most=MAX_HEADER)
+            settings = read_json(path)
         except FileNotFoundError:
             return None
-        except ValueError as error:
-            raise ModelFileError(path, f"is not JSON ({error})") from None
-        if not isinstance(settings, dict) or not isinstance(settings.get("must_match"), dict):
+        if not isinstance(settings.get("must_match"), dict):
             raise ModelFileError(path, "is not a run's settings")
         return settings
 

@@ -22,6 +22,8 @@ from easyvae.headers import DTYPES, Entry, is_crowded, parse_entries, parse_json
 
 MAX_HEADER = 1_000_000
 """Largest header of a model file, in bytes: it is read before anything is known to be true."""
+MAX_JSON = 100_000_000
+"""Largest file of settings, in bytes."""
 MAX_FAULT = 500
 """Longest fault that an error shows: a hostile file can have names of a megabyte."""
 
@@ -121,6 +123,26 @@ def write_tensors(
             f"a reader takes at most {max_header:,}, a twelfth of them punctuation"
         )
     write_file(path, data)
+
+
+def read_json(path: str | os.PathLike[str]) -> dict[str, Any]:
+    """Reads a file with a JSON object in it, such as the settings of a run.
+
+    Raises:
+        OSError: If it cannot be read.
+        ModelFileError: If it holds anything else, see `parse_json`, or more than 100 MB.
+    """
+    with Path(path).open("rb") as file:
+        text = file.read(MAX_JSON + 1)
+    try:
+        if len(text) > MAX_JSON:
+            raise ValueError(f"it has more than {MAX_JSON / 1e6:.0f} MB")
+        found = parse_json(text, most=MAX_JSON)
+    except ValueError as error:
+        raise ModelFileError(path, f"is not JSON ({error})") from None
+    if not isinstance(found, dict):
+        raise ModelFileError(path, "is not a JSON object")
+    return found
 
 
 class TensorFile:

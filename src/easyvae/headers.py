@@ -106,7 +106,7 @@ def parse_entries(header: Mapping[str, Any], size: int) -> dict[str, Entry]:
         if not isinstance(shape, list) or len(shape) > _MOST_SIZES:
             raise ValueError(f"its header has a shape of {name} that no tensor has")
         if not all(map(_is_count, (*shape, begin, end))):
-            raise ValueError(f"its header has sizes of {name} that are no whole numbers below 2^63")
+            raise ValueError(f"its header has sizes of {name} that are not whole numbers < 2^63")
         if end - begin != math.prod(shape) * dtype.itemsize:
             raise ValueError(f"{name} has {end - begin} bytes for {kind} {shape}")
         found[name] = Entry(dtype, tuple(shape), begin)

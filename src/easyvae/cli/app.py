@@ -1,7 +1,6 @@
 """Open the mixer: a web page on which pictures turn into one another."""
 
 import argparse
-import json
 import sys
 import webbrowser
 from pathlib import Path
@@ -10,6 +9,7 @@ from typing import Any
 from easyvae.cli.common import add_device, kittens_in, open_pictures
 from easyvae.cli.demo import FOLDER
 from easyvae.comparison.names import file_name
+from easyvae.files import read_json
 from easyvae.model import VAE
 from easyvae.processes import choose_device
 
@@ -110,9 +110,8 @@ def _models_at(path: Path) -> list[tuple[str, Path]]:
         files = sorted((path / "models").glob("*.safetensors"))
         if not files:
             raise ValueError(f"--model (={str(path)!r}) is a folder without a model")
-        names = {
-            file_name(name): name for name in _record(path / "results.json").get("models", ())
-        }
+        known = _record(path / "results.json").get("models")
+        names = {file_name(name): name for name in known} if isinstance(known, dict) else {}
         order = list(names)  # as the comparison has them
         files.sort(key=lambda file: order.index(file.stem) if file.stem in order else len(order))
         return [(names.get(file.stem, file.stem), file) for file in files]
@@ -141,10 +140,9 @@ def trained_on(file: Path) -> str:
 def _record(path: Path) -> dict[str, Any]:
     """Reads a JSON object, if there is one."""
     try:
-        record = json.loads(path.read_text(encoding="utf-8"))
+        return read_json(path)
     except (OSError, ValueError):
         return {}
-    return record if isinstance(record, dict) else {}
 
 
 def _hosts(host: str) -> list[str]:
