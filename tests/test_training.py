@@ -606,6 +606,22 @@ class TestRunFolder:
 
         run(small_model(), out=tmp_path, epochs=1, callbacks=[second])
 
+    def test_a_folder_that_cannot_be_tidied_is_not_kept(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """What a killed run has left may be another user's; the error does not keep the lock."""
+        (tmp_path / ".run.json.0.tmp").write_text("")
+
+        def refuse(path: Path, **options: Any) -> None:
+            raise PermissionError(errno.EPERM, "Operation not permitted", str(path))
+
+        with monkeypatch.context() as patch:
+            patch.setattr(Path, "unlink", refuse)
+            with pytest.raises(PermissionError, match=r"run\.json\.0\.tmp"):
+                run(small_model(), out=tmp_path)
+        run(small_model(), out=tmp_path, epochs=1)
+        assert not (tmp_path / ".run.json.0.tmp").exists()
+
     def test_a_damaged_checkpoint_is_refused_by_name(self, tmp_path: Path) -> None:
         """The error carries the path; nothing is loaded in part."""
         run(small_model(), out=tmp_path)

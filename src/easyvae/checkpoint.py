@@ -85,10 +85,14 @@ class RunFolder:
                 f"`out` (={str(self.path)!r}) is in use by another process; wait for it to end, "
                 "or choose another folder"
             ) from None
-        for name in ("run.json", "history.csv", "model.safetensors", "checkpoints/step-*"):
-            folder, _, file = name.rpartition("/")
-            for leftover in (self.path / folder).glob(f".{file}.*.tmp"):
-                leftover.unlink(missing_ok=True)
+        try:
+            for name in ("run.json", "history.csv", "model.safetensors", "checkpoints/step-*"):
+                folder, _, file = name.rpartition("/")
+                for leftover in (self.path / folder).glob(f".{file}.*.tmp"):
+                    leftover.unlink(missing_ok=True)
+        except BaseException:
+            drop_lock(self._lock)
+            raise
         return self
 
     def __exit__(self, *error: object) -> None:
