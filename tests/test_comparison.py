@@ -2,6 +2,7 @@ import json
 import re
 from html import unescape
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -83,7 +84,7 @@ def test_a_stopped_comparison_goes_on_and_ends_with_the_same_numbers(
     whole = compare(kittens, betas=[1, 0.1], out=tmp_path / "whole", **SMALL)
     step, count = Trainer.step, 0
 
-    def breaking(self: Trainer, *args: object, **kwargs: object) -> bool:
+    def breaking(self: Trainer, *args: Any, **kwargs: Any) -> tuple[bool, bool]:
         nonlocal count
         count += 1
         if count == stop:
@@ -248,7 +249,7 @@ def test_models_that_were_stopped_go_on_in_the_next_call(
     options = {**SMALL, "out": tmp_path}
     step, count = Trainer.step, 0
 
-    def breaking(self: Trainer, *args: object, **kwargs: object) -> bool:
+    def breaking(self: Trainer, *args: Any, **kwargs: Any) -> tuple[bool, bool]:
         nonlocal count
         count += 1
         if count == 7:

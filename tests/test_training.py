@@ -53,11 +53,11 @@ def stop_at(monkeypatch: pytest.MonkeyPatch, step: int, what: Any) -> None:
     """Makes something happen after step number `step` (from 0) of any run."""
     original = Trainer.step
 
-    def stepping(self: Trainer, batch: Any, at: Any, *, stop: bool) -> bool:
-        stopping = original(self, batch, at, stop=stop)
+    def stepping(self: Trainer, batch: Any, at: Any, **options: bool) -> tuple[bool, bool]:
+        asked = original(self, batch, at, **options)
         if at.step == step + 1:
             what()
-        return stopping
+        return asked
 
     monkeypatch.setattr(Trainer, "step", stepping)
 
