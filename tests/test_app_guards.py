@@ -5,7 +5,7 @@ import socket
 import threading
 import time
 import zlib
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -232,6 +232,24 @@ def test_no_path_leads_out(running: Running, path: str) -> None:
     assert b"create_app" not in answer
 
 
+@pytest.mark.parametrize("announced", [True, False])
+def test_one_byte_too_many_is_refused(client: Client, announced: bool) -> None:
+    """Ten megabytes are looked at; with one byte more they are not, whether or not it was told."""
+
+    async def pieces(size: int) -> AsyncIterator[bytes]:
+        for start in range(0, size, 100_000):
+            yield bytes(min(100_000, size - start))
+
+    for size, status, code in (
+        (uploads.MAX_BYTES, 415, "not_a_picture"),
+        (uploads.MAX_BYTES + 1, 413, "too_large"),
+    ):
+        content = bytes(size) if announced else pieces(size)
+        answer = client.request("POST", "/api/uploads", content=content)
+        assert ("content-length" in answer.request.headers) == announced
+        assert (answer.status_code, answer.json()["error"]) == (status, code)
+
+
 def test_a_body_of_100_mb_is_refused(running: Running) -> None:
     """By what it announces, without being read into memory."""
     before = memory()
@@ -386,6 +404,28 @@ def test_html_in_a_file_name_is_text(tmp_path: Path) -> None:
         assert answer.json()[0] == "<img src=x onerror=alert(1)>\\n.png"
         step = client.get(f"/api/step.png?model={client.model()}&refs=p1,p2&steps=3")
         assert 'filename="i-cats-step-1-of-3.png"' in step.headers["content-disposition"]
+
+
+def test_dots_in_names_lead_nowhere(tmp_path: Path) -> None:
+    """In the names of pictures, the set and a model, and where requests name them."""
+    names = ["../../evil.png", "/etc/passwd", "..\\evil.png", "%2e%2e/evil.png"] * 10
+    app = create_app(
+        {"../up": make_model()},
+        make_pictures(names=names),
+        title="../../etc/evil.zip",
+        cache=tmp_path / "a" / "cache",
+    )
+    with client_of(app) as client:
+        model = client.model()
+        assert client.json("/api/sheets/0.json") == names
+        assert client.json("/api/info")["models"][0]["name"] == "../up"
+        step = client.answer(f"/api/step.png?model={model}&refs=p1,p2&steps=3")
+        assert 'filename="evil-step-1-of-3.png"' in step.headers["content-disposition"]
+        for query in ("model=../up&refs=p1,p2", f"model={model}&refs=../p1,p2"):
+            assert client.get(f"/api/mix.png?{query}").status_code in (400, 404)
+    files = {path.relative_to(tmp_path) for path in tmp_path.rglob("*") if path.is_file()}
+    assert {path.parent for path in files} == {Path("a/cache")}
+    assert {path.suffix for path in files} == {".safetensors"}
 
 
 def test_nothing_is_written_but_the_latents(
