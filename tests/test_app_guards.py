@@ -431,16 +431,22 @@ def test_dots_in_names_lead_nowhere(tmp_path: Path) -> None:
 def test_nothing_is_written_but_the_latents(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Uploads and mixes leave no file anywhere: not in the cache, nor where temporary files go."""
+    """Uploads and mixes leave no file anywhere: not in the cache, nor where temporary files go.
+
+    What is computed once of the set, its latents and their mixture, is in the cache by then.
+    """
     monkeypatch.setenv("TMPDIR", str(tmp_path / "temporary"))
     monkeypatch.chdir(tmp_path)
     (tmp_path / "temporary").mkdir()
     with client_of(make_app(tmp_path / "cache")) as client:
         model = client.model()
+        atlas = client.app.state.mixer.models[0].blender.known()
+        wait_until(lambda: atlas.mixture is not None)
         before = set(tmp_path.rglob("*"))
         name = client.request("POST", "/api/uploads", content=PNG).json()["ref"]
         client.request("POST", "/api/uploads", content=b"../../evil")
         client.picture(f"/api/mix.png?model={model}&refs={name},p1")
         assert client.get("/static/%2e%2e/x").status_code == 404
         assert set(tmp_path.rglob("*")) == before
-    assert [path.suffix for path in (tmp_path / "cache").iterdir()] == [".safetensors"]
+    kept = sorted(path.name.partition("-")[0] for path in (tmp_path / "cache").iterdir())
+    assert kept == ["latents", "mixture"]
