@@ -18,7 +18,7 @@ from easyvae.app.latents_cache import TensorCache, identify, open_latents, open_
 from easyvae.app.library import Library
 from easyvae.app.mixing import Blender
 from easyvae.app.neighbours import available, embed_neighbours
-from easyvae.app.uploads import Shelf
+from easyvae.app.uploads import SECONDS, Reception, Shelf
 from easyvae.app.worker import Worker
 from easyvae.data import Pictures
 from easyvae.data.cache import cache_folder
@@ -61,6 +61,7 @@ class Mixer:
         pictures: The set.
         title: What to call it.
         cache: The cache folder; `None` is `$EASYVAE_CACHE`, or else `~/.cache/easyvae`.
+        upload_seconds: How long an upload may take.
 
     Raises:
         ValueError: If the models and the set do not fit one another.
@@ -73,6 +74,7 @@ class Mixer:
         *,
         title: str = "pictures",
         cache: Path | None = None,
+        upload_seconds: float = SECONDS,
     ) -> None:
         """Computes nothing yet."""
         _check(models, pictures)
@@ -84,6 +86,7 @@ class Mixer:
         self.work = Worker("mix")
         self.sheets = Worker("sheets", waiting=128)
         self.films = Worker("films", waiting=4)  # they take seconds, and must not hold up a mix
+        self.reception = Reception(self.shelf, seconds=upload_seconds)
         self._cache = TensorCache(cache_folder(cache))
         self._tasks: SimpleQueue[Served | None] = SimpleQueue()
         self._thread: threading.Thread | None = None
@@ -139,6 +142,7 @@ class Mixer:
         self.work.stop()
         self.sheets.stop()
         self.films.stop()
+        self.reception.stop()
         if self._thread is not None:
             self._thread.join(timeout=5)
 

@@ -24,7 +24,7 @@ from easyvae.app.queries import (
     get_word,
 )
 from easyvae.app.references import Reference
-from easyvae.app.uploads import MAX_BYTES, MAX_PIXELS, Reception
+from easyvae.app.uploads import MAX_BYTES, MAX_PIXELS
 from easyvae.plots.sheets import encode_animation, encode_images, to_bytes
 from easyvae.version import __version__
 
@@ -41,14 +41,12 @@ class Routes:
     Args:
         mixer: The mixer.
         assets: The files of the page.
-        reception: What reads uploads.
     """
 
-    def __init__(self, mixer: Mixer, assets: dict[str, Asset], reception: Reception) -> None:
-        """Keeps all three."""
+    def __init__(self, mixer: Mixer, assets: dict[str, Asset]) -> None:
+        """Keeps both."""
         self._mixer = mixer
         self._assets = assets
-        self._reception = reception
 
     def all(self) -> list[Route]:
         """Returns every route."""
@@ -279,8 +277,7 @@ class Routes:
 
     async def upload(self, request: Request) -> Response:
         """Takes a picture and tells its name."""
-        data = await self._reception.read(request)
-        key = await self._mixer.sheets.run(request, self._mixer.shelf.add, data)
+        key = await self._mixer.reception.take(request)
         return JSONResponse({"ref": f"u{key}"}, 201)
 
     def _served(self, request: Request) -> Served:

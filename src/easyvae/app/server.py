@@ -16,7 +16,7 @@ from easyvae.app.errors import RequestError
 from easyvae.app.guards import Guard
 from easyvae.app.mixer import Mixer
 from easyvae.app.routes import Routes
-from easyvae.app.uploads import SECONDS, Reception
+from easyvae.app.uploads import SECONDS
 from easyvae.data import Pictures
 from easyvae.model import VAE
 
@@ -58,8 +58,8 @@ def create_app(
         >>> app.state.mixer.library.title
         'kittens'
     """
-    mixer = Mixer(models, pictures, title=title, cache=cache)
-    routes = Routes(mixer, read_assets(), Reception(seconds=upload_seconds))
+    mixer = Mixer(models, pictures, title=title, cache=cache, upload_seconds=upload_seconds)
+    routes = Routes(mixer, read_assets())
 
     @asynccontextmanager
     async def lifespan(_: Starlette) -> AsyncIterator[None]:
