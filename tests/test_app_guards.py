@@ -388,7 +388,7 @@ def test_fifty_uploads_at_once_are_taken_in_turn(tmp_path: Path) -> None:
             gate.set()
             statuses = {answer.result() for answer in answers}
         assert statuses == {b"HTTP/1.1 201"}
-        assert peak.bytes < 100e6
+        assert peak.bytes < 200e6  # all of them would be 500 MB
         assert running.alive()
 
 

@@ -10,13 +10,27 @@ from typing import Any
 import pytest
 import torch
 
-from app_tools import Client, client_of, make_app, make_model, make_pictures, wait_until
+from app_tools import (
+    Client,
+    Image,
+    client_of,
+    encode,
+    make_app,
+    make_model,
+    make_pictures,
+    wait_until,
+)
 from easyvae import VAE
 from easyvae.app import create_app
 from easyvae.app.atlas import Atlas
 from easyvae.app.errors import RequestError
 from easyvae.app.latents_cache import TensorCache, identify, open_latents, open_mixture
+from easyvae.app.library import Library
+from easyvae.app.mixing import Blender
 from easyvae.app.references import parse_reference
+from easyvae.app.tracing import trace
+from easyvae.app.uploads import Shelf
+from easyvae.data import Pictures
 from easyvae.latents import embed
 
 STATIC = files("easyvae.app").joinpath("static")
@@ -163,8 +177,6 @@ def test_small_sets_and_latents_work(tmp_path: Path, count: int, latent: int) ->
 @pytest.mark.parametrize("shape", [(1, 28, 28), (3, 20, 36), (3, 96, 80)])
 def test_any_size_of_picture_works(tmp_path: Path, shape: tuple[int, int, int]) -> None:
     """Grey, wide and large ones; thumbnails are at most 64 pixels."""
-    from easyvae.data import Pictures
-
     model = VAE([8], 3, image_size=shape[1:], in_channels=shape[0])
     images = torch.randint(0, 256, (30, *shape), dtype=torch.uint8)
     with client_of(create_app({"m": model}, Pictures(images), cache=tmp_path)) as client:
@@ -197,6 +209,54 @@ def test_the_atlas_places_what_it_has_not_seen() -> None:
     atlas = Atlas(cloud)
     moved = atlas.centre + 2 * atlas.directions[0] - atlas.directions[1]
     assert torch.allclose(atlas.place(moved[None]), torch.tensor([[2.0, -1.0]]), atol=1e-4)
+
+
+def test_the_nearest_picture_is_itself() -> None:
+    """Whatever is near it: far from the origin a matrix product would mix them up."""
+    cloud = 30 + torch.randn(200, 128) / 1000
+    nearest = Atlas(cloud).nearest(cloud, 3)
+    assert nearest.shape == (200, 3)
+    assert torch.equal(nearest[:, 0], torch.arange(200))
+
+
+def test_a_trace_needs_no_server() -> None:
+    """The ends and the way, on the plane or at the nearest pictures' places on a map."""
+    pictures, model = make_pictures(), make_model()
+    library = Library(pictures, "kittens")
+    blender = Blender(model, library, Shelf(library.shape))
+    blender.atlas = Atlas(embed(model, pictures.images))
+    pair = [parse_reference("p1"), parse_reference("p9")]
+    found = trace(blender, pair, steps=5)
+    assert (found["drawn"], len(found["path"])) == ("projected", 5)
+    for end, number, place in zip(found["ends"], (1, 9), (0, -1), strict=True):
+        assert torch.allclose(torch.tensor(end), blender.atlas.plane[number], atol=1e-3)
+        assert torch.allclose(torch.tensor(found["path"][place]), torch.tensor(end), atol=1e-3)
+    layout = torch.arange(80.0).reshape(40, 2)
+    mapped = trace(blender, pair, weights=[1, 0], layout=layout)
+    assert mapped == {"drawn": "nearest", "ends": [[2.0, 3.0], [18.0, 19.0]], "path": [[2.0, 3.0]]}
+    assert trace(blender, [*pair, pair[0]])["path"] == []
+
+
+@pytest.mark.parametrize(("side", "most"), [(64, 64), (512, 64), (768, 28), (4096, 16)])
+def test_large_pictures_come_fewer_at_a_time(side: int, most: int) -> None:
+    """By their pixels, down to sixteen."""
+    images = torch.zeros(1, 1, 1, 1, dtype=torch.uint8).expand(2, 3, side, side)
+    digests = torch.zeros(2, 16, dtype=torch.uint8).numpy()
+    library = Library(Pictures(images, digests=digests), "large")
+    assert library.at_once == most
+    assert library.thumb == (64, 64)
+
+
+def test_a_set_of_floats_shows_uploads_beside_it(tmp_path: Path) -> None:
+    """An upload is of bytes: beside a picture of floats it keeps its brightness."""
+    images = make_pictures().images.float() / 255
+    with client_of(create_app({"m": make_model()}, Pictures(images), cache=tmp_path)) as client:
+        grey = encode(Image.new("RGB", (16, 16), (200, 200, 200)))
+        name = client.request("POST", "/api/uploads", content=grey).json()["ref"]
+        sheet = client.picture(f"/api/originals.png?refs=p1,{name}")
+        assert torch.equal(sheet[:, :, :16], make_pictures().images[1])
+        assert sheet[:, :, 16:].unique().tolist() == [200]
+        assert client.get("/api/sheets/0.jpg").status_code == 200
 
 
 def drawn(client: Client, address: str) -> bytes:

@@ -1,6 +1,7 @@
 """The mixer's routes: what each returns, and that it is what the library computes."""
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 import torch
@@ -18,6 +19,7 @@ from app_tools import (
 )
 from easyvae import interpolate, lerp, slerp
 from easyvae.app import create_app
+from easyvae.app.library import Library
 from easyvae.latents import blend, embed, principal_directions
 
 SIZE = 16
@@ -80,9 +82,8 @@ def test_every_file_that_the_page_names_is_there(client: Client) -> None:
 
 
 def test_sheets_hold_the_thumbnails(client: Client) -> None:
-    """In order, sixteen in a row, close to the originals, and for ever the same."""
+    """In order, sixteen in a row, close to the originals."""
     answer = client.get("/api/sheets/0.jpg")
-    assert "immutable" in answer.headers["cache-control"]
     sheet = read_pixels(answer.content)
     assert sheet.shape == (3, 48, 256)
     images = make_pictures().images
@@ -232,7 +233,11 @@ def test_downloads_are_pictures_to_keep(client: Client) -> None:
     step = client.get(f"/api/step.png?{base}&step=3&scale=2")
     assert read_pixels(step.content).shape == (3, 32, 32)
     assert 'filename="kittens-step-3-of-5.png"' in step.headers["content-disposition"]
-    assert client.picture(f"/api/strip.png?{base}&scale=1").shape == (3, 16, 5 * 18 - 2)
+    strip = client.picture(f"/api/strip.png?{base}&scale=1")
+    assert strip.shape == (3, 16, 5 * 18 - 2)
+    for number in range(5):
+        alone = client.picture(f"/api/step.png?{base}&step={number + 1}&scale=1").int()
+        assert (strip[:, :, 18 * number :][:, :, :16].int() - alone).abs().max() <= 1
     assert client.picture(f"/api/blend.png?{base}&scale=4").shape == (3, 64, 64)
     film = client.get(f"/api/animation.gif?{base}&scale=2")
     with Image.open(io.BytesIO(film.content)) as image:
@@ -288,6 +293,39 @@ def test_only_the_newest_uploads_are_kept() -> None:
         shelf.get(names[0])
 
 
+SET_ROUTES = (
+    "/api/sheets/0.jpg",
+    "/api/sheets/0.json",
+    "/api/colours.bin",
+    "/api/thumbnails.jpg?refs=p1",
+    "/api/originals.png?refs=p1",
+)
+
+
+@pytest.mark.parametrize("path", SET_ROUTES)
+def test_what_the_set_decides_lasts_under_its_name(client: Client, path: str) -> None:
+    """For ever if the set is named, else until asked again; of another set there is nothing."""
+    path += "&" if "?" in path else "?"
+    name = client.json("/api/info")["pictures"]["id"]
+    for query, cached in ((f"set={name}", "immutable"), ("", "no-cache")):
+        answer = client.get(path + query)
+        assert answer.status_code == 200
+        assert cached in answer.headers["cache-control"]
+        again = client.get(path + query, headers={"if-none-match": answer.headers["etag"]})
+        assert (again.status_code, again.content) == (304, b"")
+    other = client.get(path + "set=0123456789ab", headers={"if-none-match": "anything"})
+    assert (other.status_code, other.json()["error"]) == (404, "no_such_set")
+    assert other.headers["cache-control"] == "no-store"
+
+
+def test_other_names_make_another_set(tmp_path: Path) -> None:
+    """The captions are kept under the set's name as well."""
+    names = [[f"{letter}{i}.png" for i in range(40)] for letter in "ab"]
+    libraries = [Library(make_pictures(names=some), "cats") for some in names]
+    assert libraries[0].id != libraries[1].id
+    assert libraries[0].id == Library(make_pictures(names=names[0]), "dogs").id
+
+
 @pytest.mark.parametrize(
     ("path", "status"),
     [
@@ -315,6 +353,15 @@ def test_only_the_newest_uploads_are_kept() -> None:
         ("/api/map.bin?model=MODEL&kind=umap", 400),
         ("/api/step.png?model=MODEL&refs=p1,p2&steps=5&step=6", 400),
         ("/api/sheets/99999999999999999999.jpg", 404),
+        (f"/api/sheets/{'9' * 5000}.jpg", 404),
+        (f"/api/sheets/{'9' * 5000}.json", 404),
+        ("/api/sheets/-1.jpg", 404),
+        ("/api/sheets/x.jpg", 404),
+        ("/api/blend.png?model=MODEL&refs=p1,p2&weights=1_0,1", 400),
+        ("/api/blend.png?model=MODEL&refs=p1,p2&weights=%201,1", 400),
+        ("/api/blend.png?model=MODEL&refs=p1,p2&weights=٣,1", 400),
+        ("/api/blend.png?model=MODEL&refs=p1,p2&weights=1,2,3", 400),
+        ("/api/blend.png?model=MODEL&refs=p1,p2&weights=,1", 400),
         ("/api/nothing", 404),
         ("/static/nothing.js", 404),
     ],

@@ -53,7 +53,13 @@ class Atlas:
         """Where each picture is on the plane, (N, 2)."""
         return self.place(self.means)
 
-    def nearest(self, z: Tensor, count: int) -> list[int]:
-        """Returns the pictures whose latents are nearest to one latent (1, D), nearest first."""
-        distances = torch.cdist(z.to(self.means), self.means)[0]
-        return distances.topk(min(count, len(distances)), largest=False).indices.tolist()
+    def nearest(self, z: Tensor, count: int) -> Tensor:
+        """Finds the pictures whose latents are nearest to each of some latents (n, D).
+
+        Returns:
+            Their numbers, nearest first, (n, count), or (n, N) if there are fewer.
+        """
+        # By a matrix product a picture itself need not come out as the nearest.
+        mode = "donot_use_mm_for_euclid_dist"
+        distances = torch.cdist(z.to(self.means), self.means, compute_mode=mode)
+        return distances.topk(min(count, len(self.means)), largest=False).indices
