@@ -199,8 +199,27 @@ def test_models_that_do_not_fit_are_refused(tmp_path: Path) -> None:
         create_app({"a": VAE([4], 2, image_size=(64,))}, pictures, cache=tmp_path)
     with pytest.raises(ValueError, match="models' shape"):
         create_app({"a": make_model(8)}, pictures, cache=tmp_path)
-    with pytest.raises(ValueError, match="at least one"):
+    with pytest.raises(ValueError, match="at least one model"):
         create_app({}, pictures, cache=tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("images", "fault"),
+    [
+        (torch.zeros(0, 3, 16, 16), "at least one picture"),
+        (torch.full((2, 3, 16, 16), 1.01), "from 1.01 to 1.01"),
+        (torch.full((2, 3, 16, 16), -0.1), "must be from 0 to 1"),
+        (torch.full((2, 3, 16, 16), torch.nan), "must be from 0 to 1"),
+    ],
+    ids=["empty", "too light", "too dark", "NaN"],
+)
+def test_sets_that_cannot_be_shown_are_refused(
+    tmp_path: Path, images: torch.Tensor, fault: str
+) -> None:
+    """Rather than shown in black and white."""
+    digests = torch.zeros(len(images), 16, dtype=torch.uint8).numpy()
+    with pytest.raises(ValueError, match=fault):
+        create_app({"m": make_model()}, Pictures(images, digests=digests), cache=tmp_path)
 
 
 def test_the_atlas_places_what_it_has_not_seen() -> None:
@@ -224,12 +243,12 @@ def test_a_trace_needs_no_server() -> None:
     pictures, model = make_pictures(), make_model()
     library = Library(pictures, "kittens")
     blender = Blender(model, library, Shelf(library.shape))
-    blender.atlas = Atlas(embed(model, pictures.images))
+    atlas = blender.atlas.value = Atlas(embed(model, pictures.images))
     pair = [parse_reference("p1"), parse_reference("p9")]
     found = trace(blender, pair, steps=5)
     assert (found["drawn"], len(found["path"])) == ("projected", 5)
     for end, number, place in zip(found["ends"], (1, 9), (0, -1), strict=True):
-        assert torch.allclose(torch.tensor(end), blender.atlas.plane[number], atol=1e-3)
+        assert torch.allclose(torch.tensor(end), atlas.plane[number], atol=1e-3)
         assert torch.allclose(torch.tensor(found["path"][place]), torch.tensor(end), atol=1e-3)
     layout = torch.arange(80.0).reshape(40, 2)
     mapped = trace(blender, pair, weights=[1, 0], layout=layout)
@@ -259,6 +278,68 @@ def test_a_set_of_floats_shows_uploads_beside_it(tmp_path: Path) -> None:
         assert client.get("/api/sheets/0.jpg").status_code == 200
 
 
+def broken_model() -> VAE:
+    """Returns a model that makes no numbers of anything."""
+    model = make_model(seed=1)
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter.fill_(torch.nan)
+    return model
+
+
+def test_a_model_that_fails_leaves_the_others_alone(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """What cannot be computed is said once and for all; the rest is there, and nothing waits."""
+    models = {"bad": broken_model(), "good": make_model()}
+    with client_of(create_app(models, make_pictures(), cache=tmp_path)) as client:
+        good = client.model(1)
+        assert client.json(f"/api/near?model={good}&refs=p1&count=1") == [1]
+        client.picture(f"/api/pictures.png?model={good}&refs=g1t80")
+        bad, fine = client.json("/api/info")["models"]
+        assert (bad["ready"], fine["ready"], fine["failed"]) == (False, True, None)
+        assert "bad: the model's latents" in bad["failed"]
+        for path in ("near?refs=p1", "map.bin?", "map.bin?kind=tsne", "path?refs=p1,p2"):
+            answer = client.get(f"/api/{path}&model={bad['id']}")
+            assert (answer.status_code, answer.json()["error"]) == (409, "no_latents"), path
+        for refs in ("g1t80", "p1~1"):
+            answer = client.get(f"/api/pictures.png?model={bad['id']}&refs={refs}")
+            assert (answer.status_code, answer.json()["error"]) == (409, "no_latents"), refs
+    assert "not all finite" in caplog.text
+    assert len(list(tmp_path.glob("latents-*"))) == 1
+
+
+def test_a_mixture_that_fails_leaves_the_rest(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Maps, neighbours and edits are there; only what is drawn from it is not."""
+    monkeypatch.setattr("easyvae.latents.GaussianMixture.fit", lambda *_: 1 / 0)
+    with client_of(make_app(tmp_path)) as client:
+        model = client.model()
+        answer = wait_until(
+            lambda: (
+                (a := client.get(f"/api/pictures.png?model={model}&refs=g1t80")).status_code != 503
+                and a
+            )
+        )
+        assert (answer.status_code, answer.json()["error"]) == (409, "no_mixture")
+        client.picture(f"/api/pictures.png?model={model}&refs=s1t80,p1~1")
+    assert "ZeroDivisionError" in caplog.text
+
+
+def test_an_application_can_be_served_twice(tmp_path: Path) -> None:
+    """One after the other: each time with workers of its own."""
+    from app_tools import Running, httpx
+
+    app = make_app(tmp_path)
+    for _ in range(2):
+        with Running(app) as running:
+            model = app.state.mixer.models[0].id
+            for path in (f"pictures.png?model={model}&refs=p1", "sheets/0.jpg"):
+                address = f"{running.address}/api/{path}"
+                assert httpx.get(address, timeout=20, verify=False).status_code == 200
+
+
 def drawn(client: Client, address: str) -> bytes:
     """Waits for a map."""
     answer = wait_until(lambda: (found := client.get(address)).status_code == 200 and found)
@@ -270,7 +351,7 @@ class TestNeighbours:
 
     @pytest.fixture(autouse=True)
     def quick(self, monkeypatch: pytest.MonkeyPatch) -> list[int]:
-        from easyvae.app import mixer
+        from easyvae.app import mixer, preparation
 
         calls: list[int] = []
 
@@ -279,7 +360,7 @@ class TestNeighbours:
             return means[:, :2] - 5
 
         monkeypatch.setattr(mixer, "available", lambda count: True)
-        monkeypatch.setattr(mixer, "embed_neighbours", embed_quickly)
+        monkeypatch.setattr(preparation, "embed_neighbours", embed_quickly)
         return calls
 
     def test_it_is_drawn_once_and_kept(self, tmp_path: Path, quick: list[int]) -> None:

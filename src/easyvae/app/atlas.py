@@ -1,11 +1,11 @@
-"""Where a set's pictures are in a model's latent space: plane, directions, neighbours, mixture."""
+"""Where a set's pictures are in a model's latent space: plane, directions, neighbours."""
 
 from functools import cached_property
 
 import torch
 from torch import Tensor
 
-from easyvae.latents import GaussianMixture, principal_directions
+from easyvae.latents import principal_directions
 
 DIRECTIONS = 6
 _SOME = 20_000  # latents are enough for directions, whatever the size of the set
@@ -22,13 +22,11 @@ class Atlas:
         centre: Their mean, (D,).
         directions: The principal directions, each one standard deviation long, (K, D) with K at
             most 6.
-        mixture: A mixture fitted to the latents, once it is there.
     """
 
     def __init__(self, means: Tensor) -> None:
         """Finds the directions."""
         self.means = means
-        self.mixture: GaussianMixture | None = None
         step = max(1, len(means) // _SOME)
         some = means[::step]
         self.centre = some.mean(0)

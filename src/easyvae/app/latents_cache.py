@@ -100,6 +100,8 @@ def open_latents(
             at = (start + first) // step
             known["samples"][at : at + len(kept)] = kept
             progress(min(start + PIECE, len(pictures)))
+        if not all(bool(t.isfinite().all()) for t in known.values()):
+            raise ValueError("the model's latents of these pictures are not all finite numbers")
         cache.save(name, known)
     progress(len(pictures))
     return known["means"], known["samples"]

@@ -45,7 +45,7 @@ def trace(
     Raises:
         RequestError: If there is no such picture, or the set's latents are not there.
     """
-    atlas = blender.known()
+    atlas = blender.atlas.get()
     ends = torch.cat([blender.latent(reference) for reference in references])
     if weights is not None:
         line = blender.blended(references, weights, method)

@@ -7,7 +7,8 @@ from starlette.requests import Request
 from starlette.responses import Response
 from torch import Tensor
 
-from easyvae.app.mixer import Mixer, Served
+from easyvae.app.mixer import Mixer
+from easyvae.app.served import Served
 from easyvae.plots.sheets import encode_images
 
 FOR_EVER = {"Cache-Control": "private, max-age=31536000, immutable"}

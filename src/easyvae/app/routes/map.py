@@ -29,7 +29,7 @@ class MapRoutes(Routes):
     async def map(self, request: Request) -> Response:
         """Where every picture is on the map: pairs of float32, little-endian."""
         served = self.served(request)
-        atlas = served.blender.known()
+        atlas = served.blender.atlas.get()
         kind = get_word(request.query_params, "kind", ("pca", "tsne"))
         places = atlas.plane if kind == "pca" else self.mixer.layout(served)
         data = places.contiguous().numpy().astype("<f4").tobytes()
@@ -66,7 +66,7 @@ class MapRoutes(Routes):
         count = get_integer(query, "count", 1, PER_SHEET, 60)
 
         def work() -> list[int]:
-            (nearest,) = blender.known().nearest(blender.latent(reference), count).tolist()
+            (nearest,) = blender.atlas.get().nearest(blender.latent(reference), count).tolist()
             return list(nearest)
 
         return await self._json(request, work)

@@ -8,8 +8,9 @@ from starlette.responses import JSONResponse, Response
 from easyvae.app.assets import Asset
 from easyvae.app.errors import RequestError
 from easyvae.app.library import COLUMNS, PER_SHEET
-from easyvae.app.mixer import Mixer, Served
+from easyvae.app.mixer import Mixer
 from easyvae.app.routes.base import Handler, Routes
+from easyvae.app.served import Served
 from easyvae.app.uploads import MAX_BYTES, MAX_PIXELS
 from easyvae.version import __version__
 
@@ -82,13 +83,15 @@ class PageRoutes(Routes):
 
 def _describe(served: Served) -> dict[str, Any]:
     model = served.blender.model
-    atlas = served.blender.atlas
+    pending = served.blender.atlas
+    atlas = pending.value
     return {
         "id": served.id,
         "name": served.name,
         "latent": model.latent,
         "parameters": sum(p.numel() for p in model.parameters()),
         "ready": atlas is not None,
+        "failed": pending.failed,
         "done": served.done,
         "directions": 0 if atlas is None else len(atlas.directions),
     }
