@@ -49,6 +49,9 @@ def test_right_size_is_bit_identical() -> None:
     assert np.array_equal(
         read_image(encode(Image.fromarray(pixels)), (3, 64, 64)), pixels.transpose(2, 0, 1)
     )
+    grey = read_image(encode(Image.fromarray(pixels[..., 0])), (1, 64, 64))
+    assert np.array_equal(grey[0], pixels[..., 0])
+    assert grey.flags.writeable  # as a tensor has to be
     jpeg = encode(Image.fromarray(pixels), "JPEG")
     decoded = np.asarray(Image.open(io.BytesIO(jpeg)))
     assert np.array_equal(read_image(jpeg, (3, 64, 64)), decoded.transpose(2, 0, 1))

@@ -220,7 +220,7 @@ def to_pixels(
     if flat.size != (width, height):
         flat = ImageOps.fit(flat, (width, height), Image.Resampling.LANCZOS)
     pixels = np.asarray(flat).reshape(height, width, channels)
-    return np.ascontiguousarray(pixels.transpose(2, 0, 1))  # (C, H, W)
+    return pixels.transpose(2, 0, 1).copy()  # (C, H, W): grey would be Pillow's own memory
 
 
 def flatten(
