@@ -1,6 +1,7 @@
 """The mixer's parts: names, latents kept on disk, maps, sets of any size, and its texts."""
 
 import json
+import os
 import re
 import time
 from importlib.resources import files
@@ -9,6 +10,7 @@ from typing import Any
 
 import pytest
 import torch
+from torch.nn import LeakyReLU
 
 from app_tools import (
     Client,
@@ -134,6 +136,31 @@ def test_another_model_or_set_has_other_latents() -> None:
         identify(make_model(), make_pictures(41)),
     }
     assert len(names) == 3
+
+
+def test_a_factory_has_a_name_of_its_own() -> None:
+    """Models that differ in nothing but what a factory makes have other latents."""
+    names = set()
+    for slope in (0.1, 0.3, 0.3):
+        torch.manual_seed(0)
+        model = VAE([8], 2, image_size=16, activation=lambda slope=slope: LeakyReLU(slope))
+        names.add(identify(model, make_pictures()))
+    assert len(names) == 2
+
+
+def test_what_was_not_used_for_a_month_is_removed(tmp_path: Path) -> None:
+    """When something is added; what was used, and what is not ours, stays."""
+    cache, tensors = TensorCache(tmp_path), {"x": torch.zeros(2)}
+    (tmp_path / "other.safetensors").write_bytes(b"")
+    (tmp_path / "latents-x.json").write_bytes(b"")
+    for name in ("latents-old", "map-old", "mixture-old", "latents-used"):
+        cache.save(name, tensors)
+    for path in tmp_path.iterdir():
+        os.utime(path, (time.time() - 31 * 86400,) * 2)
+    assert cache.load("latents-used", {"x": (2,)}) is not None
+    cache.save("latents-new", tensors)
+    names = sorted(path.stem for path in tmp_path.iterdir())
+    assert names == ["latents-new", "latents-used", "latents-x", "other"]
 
 
 def test_without_a_place_to_write_all_works(tmp_path: Path) -> None:
