@@ -27,6 +27,7 @@ from app_tools import (
     wait_until,
 )
 from easyvae.app import create_app, guards, serving, uploads
+from easyvae.app.serving import Server, listen
 
 PNG = encode(Image.new("RGB", (16, 16), "teal"))
 
@@ -356,6 +357,53 @@ def test_a_silent_connection_is_closed(running: Running) -> None:
     """One that never says anything does not stay open."""
     with running.raw() as connection:
         assert connection.recv(10) == b""
+
+
+def large_answer() -> Any:
+    """Returns an application that says more than a connection holds by itself."""
+    from starlette.applications import Starlette
+    from starlette.responses import Response
+    from starlette.routing import Route
+
+    return Starlette(routes=[Route("/", lambda _: Response(bytes(16 * 2**20)))])
+
+
+@pytest.mark.parametrize("reads", [False, True])
+def test_an_answer_waits_for_a_client_that_reads(
+    monkeypatch: pytest.MonkeyPatch, reads: bool
+) -> None:
+    """However slowly, as long as it does; of one that never does, nothing is left."""
+    monkeypatch.setattr(serving, "WRITE_SECONDS", 0.5)
+    with Running(large_answer()) as running, socket.socket() as connection:
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 65536)
+        connection.connect(("127.0.0.1", running.port))
+        connection.sendall(b"GET / HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: close\r\n\r\n")
+        wait_until(lambda: running.connections == 1)
+        if reads:
+            found = 0
+            for _ in range(20):
+                found += len(connection.recv(2**19))
+                time.sleep(0.05)
+            found += len(answer_of(connection))
+            assert found > 16 * 2**20
+        else:
+            wait_until(lambda: running.connections == 0, 10)
+            assert len(answer_of(connection)) < 16 * 2**20
+
+
+def test_nobody_is_told_of_a_server_that_has_not_started(caplog: pytest.LogCaptureFixture) -> None:
+    """As when the application fails to start."""
+    from starlette.applications import Starlette
+
+    @contextlib.asynccontextmanager
+    async def fail(_: Any) -> Any:
+        raise ValueError("no")
+        yield
+
+    told: list[bool] = []
+    with listen("127.0.0.1", 0) as bound, pytest.raises(SystemExit):
+        Server(Starlette(lifespan=fail), lambda: told.append(True)).run(sockets=[bound])
+    assert told == []
 
 
 def many_clients() -> Any:
