@@ -17,9 +17,10 @@ from app_tools import (
     make_pictures,
     read_pixels,
 )
-from easyvae import interpolate, lerp, slerp
+from easyvae import VAE, interpolate, lerp, slerp
 from easyvae.app import create_app
 from easyvae.app.library import Library
+from easyvae.data import Pictures
 from easyvae.latents import blend, embed, principal_directions
 
 SIZE = 16
@@ -324,6 +325,40 @@ def test_other_names_make_another_set(tmp_path: Path) -> None:
     libraries = [Library(make_pictures(names=some), "cats") for some in names]
     assert libraries[0].id != libraries[1].id
     assert libraries[0].id == Library(make_pictures(names=names[0]), "dogs").id
+
+
+def test_of_large_uploads_fewer_are_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    """By their bytes; but four at least, which may be mixed."""
+    from easyvae.app import uploads
+
+    monkeypatch.setattr(uploads, "KEPT_BYTES", 10 * 3 * 16 * 16)
+    for side, most in ((16, 10), (32, 4)):
+        shelf = uploads.Shelf((3, side, side))
+        names = [shelf.add(encode(Image.new("RGB", (side, side), (i, 0, 0)))) for i in range(12)]
+        assert len(shelf._pictures) == most
+        assert shelf.get(names[-1]) is not None
+
+
+def test_an_upload_that_is_gone_is_gone_for_the_models_too(tmp_path: Path) -> None:
+    """Its latent, which they remember, is no longer had by its name."""
+    app = make_app(tmp_path)
+    with client_of(app) as client:
+        file = encode(Image.new("RGB", (16, 16), "teal"))
+        name = client.request("POST", "/api/uploads", content=file).json()["ref"]
+        address = f"/api/pictures.png?model={client.model()}&refs={name}"
+        assert client.get(address).status_code == 200
+        app.state.mixer.shelf._pictures.clear()
+        assert client.get(address).status_code == 404
+
+
+def test_a_grey_model_takes_uploads(tmp_path: Path) -> None:
+    """Without a warning that its pixels cannot be written to."""
+    model = VAE([8], 3, image_size=16, in_channels=1)
+    images = make_pictures().images[:, :1].contiguous()
+    with client_of(create_app({"m": model}, Pictures(images), cache=tmp_path)) as client:
+        file = encode(Image.new("L", (16, 16), 77))
+        name = client.request("POST", "/api/uploads", content=file).json()["ref"]
+        assert client.picture(f"/api/originals.png?refs={name}").unique().tolist() == [77]
 
 
 @pytest.mark.parametrize(

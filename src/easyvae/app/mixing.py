@@ -67,6 +67,8 @@ class Blender:
             RequestError: If there is no such picture, or the set's latents are needed and are
                 not there yet.
         """
+        if reference.kind == "upload":
+            self._shelf.get(reference.key)  # or it would outlive the picture
         with self._lock:
             if reference in self._ends:
                 self._ends.move_to_end(reference)

@@ -3,6 +3,7 @@
 import asyncio
 import hashlib
 import io
+import math
 from collections import OrderedDict
 from threading import Lock
 
@@ -18,6 +19,8 @@ MAX_BYTES = 10 * 2**20
 MAX_PIXELS = 40_000_000
 KEPT = 256
 """How many pictures are kept; the one that was not looked at for longest goes first."""
+KEPT_BYTES = 2**26
+"""How much they may take: of large pictures fewer are kept, but never under four."""
 AT_ONCE = 4
 """How many bodies are in memory at a time: so many times 10 MB are the most they take."""
 QUEUE = 64
@@ -29,7 +32,7 @@ SECONDS = 20.0
 
 
 class Shelf:
-    """The pictures that were brought, at the models' size; the newest 256 of them.
+    """The pictures that were brought, at the models' size; the newest of them.
 
     Args:
         shape: (C, H, W) of the models.
@@ -38,6 +41,7 @@ class Shelf:
     def __init__(self, shape: tuple[int, ...]) -> None:
         """Is empty."""
         self._shape = shape
+        self._most = max(4, min(KEPT, KEPT_BYTES // math.prod(shape)))
         self._pictures: OrderedDict[str, Tensor] = OrderedDict()
         self._lock = Lock()
 
@@ -62,7 +66,7 @@ class Shelf:
         with self._lock:
             self._pictures[key] = torch.from_numpy(pixels)
             self._pictures.move_to_end(key)
-            while len(self._pictures) > KEPT:
+            while len(self._pictures) > self._most:
                 self._pictures.popitem(last=False)
         return key
 
