@@ -26,7 +26,7 @@ from app_tools import (
     make_pictures,
     wait_until,
 )
-from easyvae.app import create_app, guards, serving, uploads
+from easyvae.app import create_app, guards, reception, serving
 from easyvae.app.serving import Server, listen
 
 PNG = encode(Image.new("RGB", (16, 16), "teal"))
@@ -444,19 +444,19 @@ def test_a_client_that_gives_up_waiting_frees_its_place(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """While others hold all turns, with a body that is whole already."""
-    monkeypatch.setattr(uploads, "QUEUE", 2)
+    monkeypatch.setattr(reception, "QUEUE", 2)
     app = make_app(tmp_path)
-    reception = app.state.mixer.reception
+    taking = app.state.mixer.reception
     with Running(app) as running, contextlib.ExitStack() as stack:
-        for _ in range(uploads.AT_ONCE):
+        for _ in range(reception.AT_ONCE):
             slow = stack.enter_context(running.raw())
             slow.sendall(HEAD + b"Content-Length: 1000000\r\n\r\n" + bytes(200_000))
-        wait_until(reception._places.locked)
+        wait_until(taking._places.locked)
         for _ in range(4):
             with running.raw() as hasty:
                 hasty.sendall(HEAD + b"Content-Length: %d\r\n\r\n" % len(PNG) + PNG)
-                wait_until(lambda: reception._waiting == 1)
-            wait_until(lambda: reception._waiting == 0)
+                wait_until(lambda: taking._waiting == 1)
+            wait_until(lambda: taking._waiting == 0)
 
 
 def test_too_much_work_is_put_off(tmp_path: Path) -> None:

@@ -30,8 +30,8 @@ from easyvae.app.latents_cache import TensorCache, identify, open_latents, open_
 from easyvae.app.library import Library
 from easyvae.app.mixing import Blender
 from easyvae.app.references import parse_reference
+from easyvae.app.shelf import Shelf
 from easyvae.app.tracing import trace
-from easyvae.app.uploads import Shelf
 from easyvae.data import Pictures
 from easyvae.latents import embed
 

@@ -282,12 +282,12 @@ def test_a_gone_upload_says_so(client: Client) -> None:
 
 def test_only_the_newest_uploads_are_kept() -> None:
     """The one that was not looked at for longest goes first."""
-    from easyvae.app import uploads
+    from easyvae.app import shelf as shelves
 
-    shelf = uploads.Shelf((3, 16, 16))
+    shelf = shelves.Shelf((3, 16, 16))
     names = [
         shelf.add(encode(Image.new("RGB", (16, 16), (i % 256, i // 256, 9))))
-        for i in range(uploads.KEPT + 1)
+        for i in range(shelves.KEPT + 1)
     ]
     assert shelf.get(names[1]) is not None
     with pytest.raises(Exception, match="gone"):
@@ -329,11 +329,11 @@ def test_other_names_make_another_set(tmp_path: Path) -> None:
 
 def test_of_large_uploads_fewer_are_kept(monkeypatch: pytest.MonkeyPatch) -> None:
     """By their bytes; but four at least, which may be mixed."""
-    from easyvae.app import uploads
+    from easyvae.app import shelf as shelves
 
-    monkeypatch.setattr(uploads, "KEPT_BYTES", 10 * 3 * 16 * 16)
+    monkeypatch.setattr(shelves, "KEPT_BYTES", 10 * 3 * 16 * 16)
     for side, most in ((16, 10), (32, 4)):
-        shelf = uploads.Shelf((3, side, side))
+        shelf = shelves.Shelf((3, side, side))
         names = [shelf.add(encode(Image.new("RGB", (side, side), (i, 0, 0)))) for i in range(12)]
         assert len(shelf._pictures) == most
         assert shelf.get(names[-1]) is not None

@@ -13,8 +13,9 @@ from easyvae.app.latents_cache import TensorCache
 from easyvae.app.library import Library
 from easyvae.app.neighbours import available
 from easyvae.app.preparation import Preparation
+from easyvae.app.reception import SECONDS, Reception
 from easyvae.app.served import Served
-from easyvae.app.uploads import SECONDS, Reception, Shelf
+from easyvae.app.shelf import Shelf
 from easyvae.app.worker import Worker
 from easyvae.data import Pictures
 from easyvae.data.cache import cache_folder

@@ -13,7 +13,7 @@ from easyvae.app.errors import RequestError
 from easyvae.app.library import Library
 from easyvae.app.pending import Pending
 from easyvae.app.references import Reference
-from easyvae.app.uploads import Shelf
+from easyvae.app.shelf import Shelf
 from easyvae.latents import GaussianMixture, blend, eval_mode, lerp, slerp
 from easyvae.model import VAE
 from easyvae.plots.sheets import to_bytes

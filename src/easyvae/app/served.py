@@ -7,7 +7,7 @@ from easyvae.app.latents_cache import identify
 from easyvae.app.library import Library
 from easyvae.app.mixing import Blender
 from easyvae.app.pending import Pending
-from easyvae.app.uploads import Shelf
+from easyvae.app.shelf import Shelf
 from easyvae.model import VAE
 
 

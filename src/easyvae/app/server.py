@@ -15,8 +15,8 @@ from easyvae.app.assets import read_assets
 from easyvae.app.errors import RequestError
 from easyvae.app.guards import Guard
 from easyvae.app.mixer import Mixer
+from easyvae.app.reception import SECONDS
 from easyvae.app.routes import make_routes
-from easyvae.app.uploads import SECONDS
 from easyvae.data import Pictures
 from easyvae.model import VAE
 

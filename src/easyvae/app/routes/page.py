@@ -9,9 +9,10 @@ from easyvae.app.assets import Asset
 from easyvae.app.errors import RequestError
 from easyvae.app.library import COLUMNS, PER_SHEET
 from easyvae.app.mixer import Mixer
+from easyvae.app.reception import MAX_BYTES
 from easyvae.app.routes.base import Handler, Routes
 from easyvae.app.served import Served
-from easyvae.app.uploads import MAX_BYTES, MAX_PIXELS
+from easyvae.app.shelf import MAX_PIXELS
 from easyvae.version import __version__
 
 
