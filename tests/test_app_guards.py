@@ -43,7 +43,7 @@ def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
     """A server that is patient for a second only."""
     patch = pytest.MonkeyPatch()
     patch.setattr(serving, "HEADER_SECONDS", 1.0)
-    patch.setattr(guards, "DRAIN", 0.5)
+    patch.setattr(guards, "DRAIN", 3.0)
     with Running(make_app(tmp_path_factory.mktemp("cache"), upload_seconds=1.0)) as running:
         yield running
     patch.undo()
