@@ -2,6 +2,7 @@
 
 import argparse
 import sys
+import threading
 import webbrowser
 from pathlib import Path
 from typing import Any
@@ -41,6 +42,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> None:
     """Serves the page until Ctrl-C."""
+    from easyvae.app.checking import check_models
     from easyvae.app.server import create_app
     from easyvae.app.serving import listen, serve
 
@@ -49,16 +51,21 @@ def run(args: argparse.Namespace) -> None:
     files = find_models(args.model)
     device = choose_device(args.device)
     models = {name: VAE.load(path, device=device) for name, path in files.items()}
-    shape = next(iter(models.values())).input_shape
+    shape = check_models(models)
     with listen(args.host, args.port) as bound:  # to be told now if it is in use
         path = args.images or trained_on(next(iter(files.values())))
         count = kittens_in(path)
+        if count is not None and not args.images and (shape[0] != 3 or shape[1] != shape[2]):
+            raise ValueError(
+                f"the model takes pictures of shape {shape}, which no kitten has, and its run "
+                "does not tell what it was trained on: give --images"
+            )
         if count is not None:
             _say(f"drawing {count:,} kittens ...")
         pictures = open_pictures(path, shape, quiet=False)
         if pictures.report is not None:
             _say(str(pictures.report))
-        app = create_app(models, pictures, title=Path(path).name, hosts=_hosts(args.host))
+        app = create_app(models, pictures, title=title_of(path), hosts=_hosts(args.host))
         port = bound.getsockname()[1]
         host = "127.0.0.1" if args.host in WILDCARDS else args.host
         address = f"http://[{host}]:{port}/" if ":" in host else f"http://{host}:{port}/"
@@ -71,8 +78,8 @@ def run(args: argparse.Namespace) -> None:
 
         def ready() -> None:
             print(f"the mixer is at {address} (Ctrl-C ends it)", flush=True)
-            if not args.no_browser:
-                webbrowser.open(address)
+            if not args.no_browser:  # which may take its time
+                threading.Thread(target=webbrowser.open, args=(address,), daemon=True).start()
 
         try:
             serve(app, bound, ready=ready)
@@ -135,6 +142,19 @@ def trained_on(file: Path) -> str:
     except (OSError, ValueError):
         return "kittens"
     return origin if known else "kittens"
+
+
+def title_of(path: str) -> str:
+    """Returns what to call the pictures at a path.
+
+    Example:
+        >>> title_of("pictures/cats.zip"), title_of("kittens:50"), title_of("/")
+        ('cats.zip', 'kittens:50', '/')
+    """
+    name = Path(path).name
+    if name in ("", ".."):
+        name = Path(path).resolve().name
+    return name or path
 
 
 def _record(path: Path) -> dict[str, Any]:

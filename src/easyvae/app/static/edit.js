@@ -12,6 +12,7 @@ const FAR = 3; // standard deviations
 const request = new Latest();
 let model;
 let ready; // () => number of directions
+let failed; // () => why there will be none, if so
 let pictures;
 let previewed = "";
 
@@ -80,7 +81,8 @@ function update() {
   if (find("edits").children.length !== Math.min(SHOWN, ready())) build();
   card.classList.toggle("vacant", !reference || !ready());
   find("edit-reset").disabled = !reference?.includes("~");
-  find("edit-note").textContent = !ready() ? t("edit_wait") : reference ? t("edit_note") : t("edit_empty");
+  find("edit-note").textContent = t(failed() ? "error_no_latents"
+    : !ready() ? "edit_wait" : reference ? "edit_note" : "edit_empty");
   choices(find("edit-which"), shown().flatMap((slot, i) => (slot
     ? [{ value: i, label: LETTERS[i], title: t("edit_slot", { letter: LETTERS[i] }) }] : [])),
   index, (value) => activate(value));
@@ -99,9 +101,10 @@ function update() {
   if (reference && ready()) waiting = setTimeout(() => preview(reference), 120);
 }
 
-export function startEdit(info, currentModel, directions) {
+export function startEdit(info, currentModel, directions, fault) {
   model = currentModel;
   ready = directions;
+  failed = fault;
   pictures = info.pictures;
   find("edit-reset").addEventListener("click", () => {
     const index = which();

@@ -12,7 +12,7 @@ import { pickRandom, startPicking } from "./picking.js";
 import { startSamples } from "./samples.js";
 import { startSlots } from "./slots.js";
 import { startStage } from "./stage.js";
-import { address, get, onState, set, startState } from "./state.js";
+import { address, get, limitSteps, onState, set, startState } from "./state.js";
 import { Thumbs } from "./thumbs.js";
 import { startUploads } from "./uploads.js";
 import { startWheel } from "./wheel.js";
@@ -99,15 +99,18 @@ async function copyLink() {
   }
 }
 
-/** Asks how far the models' latents are until all are there. */
+/** Whether a model's latents are there, or will never be. */
+const settled = (model) => model.ready || Boolean(model.failed);
+
+/** Asks how far the models' latents are until there is nothing to wait for. */
 async function follow() {
-  while (info.models.some((model) => !model.ready)) {
+  while (!info.models.every(settled)) {
     await new Promise((resolve) => { setTimeout(resolve, 500); });
     try {
-      const before = current().ready;
+      const before = settled(current());
       info.models = (await json(url("info"))).models;
       showProgress();
-      if (!before && current().ready) {
+      if (!before && settled(current())) {
         loadMap();
         refreshEdit();
       }
@@ -131,6 +134,7 @@ async function fetchInfo() {
 async function start() {
   startState();
   [info] = await Promise.all([fetchInfo(), startLanguage()]);
+  limitSteps(info.limits.frames);
   startNames(info);
   const thumbs = new Thumbs(info);
   startTheme();
@@ -145,7 +149,7 @@ async function start() {
   startSlots(info, modelId);
   startWheel(info, modelId);
   startMap(thumbs, info, current);
-  startEdit(info, modelId, () => current().directions);
+  startEdit(info, modelId, () => current().directions, () => current().failed);
   startSamples(info, modelId);
   startUploads(info, modelId);
   find("random").addEventListener("click", () => pickRandom(info.pictures.count));

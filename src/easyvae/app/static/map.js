@@ -279,7 +279,8 @@ function note() {
 export function showProgress() {
   if (places) return;
   const model = current();
-  if (model.ready) wait(get().map === "tsne" ? t("map_drawing") : "");
+  if (model.failed) wait(t("error_no_latents"));
+  else if (model.ready) wait(get().map === "tsne" ? t("map_drawing") : "");
   else wait(t("map_wait", { done: count(model.done), all: count(info.pictures.count) }));
 }
 
@@ -292,7 +293,7 @@ export async function loadMap() {
   hovered = -1;
   repaint();
   note();
-  if (!model.ready) return; // called again once it is
+  if (!model.ready && !model.failed) return; // called again once it is
   try {
     const data = await loading.run(async (signal) => {
       const response = await request(url("map.bin", { model: model.id, kind }), { signal, tries: 900 });

@@ -16,6 +16,7 @@ const slider = find("slider");
 const request = new Latest();
 let model;
 let pictures;
+let most; // frames at a time
 let film = null; // { image, frames }: what is shown
 let playing = 0;
 let asked = "";
@@ -24,7 +25,7 @@ const several = () => get().mode === "several";
 
 /** Frames between two steps of the strip: the strip's pictures are among the slider's. */
 export function fineness(steps) {
-  return Math.max(1, Math.round(FINE / (steps - 1)));
+  return Math.max(1, Math.min(Math.round(FINE / (steps - 1)), Math.floor((most - 1) / (steps - 1))));
 }
 
 function wanted() {
@@ -252,7 +253,7 @@ function play() {
 }
 
 function fillSteps() {
-  const options = [5, 7, 9, 11, 13, 16, 21];
+  const options = [5, 7, 9, 11, 13, 16, 21].filter((steps) => steps <= most);
   if (!options.includes(get().steps)) options.push(get().steps);
   find("steps").replaceChildren(...options.sort((a, b) => a - b).map((steps) =>
     make("option", { value: steps, text: String(steps), selected: steps === get().steps })));
@@ -275,6 +276,7 @@ function swap() {
 export function startStage(info, currentModel) {
   model = currentModel;
   pictures = info.pictures;
+  most = info.limits.frames;
   document.documentElement.style.setProperty("--aspect", `${pictures.width} / ${pictures.height}`);
   document.documentElement.style.setProperty("--ratio", pictures.width / pictures.height);
   slider.value = get().t;
