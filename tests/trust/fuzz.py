@@ -16,6 +16,7 @@ tables. The sequence is a function of `--seed`.
 """
 
 import argparse
+import copy
 import io
 import json
 import random
@@ -95,11 +96,16 @@ def places(value: Any, path: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
             yield from places(value[key], (*path, key))
 
 
+def odd(chance: random.Random) -> Any:
+    """Returns something odd that is nobody else's: it may be changed later on."""
+    return copy.deepcopy(chance.choice(ODD))
+
+
 def rewrite(value: Any, chance: random.Random) -> Any:
     """Replaces, removes, adds or renames something in nested JSON."""
     found = [path for path in places(value) if path]
     if not found:
-        return chance.choice(ODD)
+        return odd(chance)
     *way, last = chance.choice(found)
     inner = value
     for key in way:
@@ -112,11 +118,11 @@ def rewrite(value: Any, chance: random.Random) -> Any:
             last
         )
     elif kind == 2 and isinstance(inner, list):
-        inner.insert(last, chance.choice(ODD))
+        inner.insert(last, odd(chance))
     elif kind == 3 and isinstance(inner[last], int):
         inner[last] += chance.choice((-1, 1, 4, -4, 2**32, 2**64))
     else:
-        inner[last] = chance.choice(ODD)
+        inner[last] = odd(chance)
     return value
 
 
