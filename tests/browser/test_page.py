@@ -207,6 +207,18 @@ def test_play_runs_and_pauses(open_page: Open) -> None:
     assert look(page) == at
 
 
+def test_all_can_be_pressed_while_playing(open_page: Open) -> None:
+    """What is under the finger stays there, however long it is held down."""
+    page = open_page(PAIR)
+    before = mixed(page)
+    page.get_by_role("button", name="Play").click()
+    changed(page, before)
+    page.get_by_role("radio", name="Straight").click(delay=150)
+    expect(page.get_by_role("radio", name="Straight")).to_be_checked()
+    page.get_by_role("button", name="Pause").click(delay=150)
+    expect(page).to_have_url(re.compile("method=lerp"))
+
+
 def test_play_without_motion_goes_step_by_step(open_page: Open) -> None:
     """Where less motion is preferred, only steps of the strip are shown."""
     page = open_page(PAIR, reduced_motion="reduce")

@@ -138,7 +138,11 @@ async function start() {
   startPicking();
   const shown = () => { showHead(); showTabs(); showMode(); };
   onLanguage(shown);
-  onState(shown);
+  onState((_, changed) => {
+    if (changed.has("model")) showHead();
+    if (changed.has("tab")) showTabs();
+    if (changed.has("mode") || changed.has("method")) showMode();
+  });
   shown();
   startGallery(thumbs, modelId);
   startStage(info, modelId); // before the slots: the mix is asked for first
