@@ -430,6 +430,24 @@ def test_three_and_four_with_weights(open_page: Open) -> None:
         assert image.size == (4 * SIZE, 4 * SIZE)
 
 
+def test_a_share_moves_by_what_is_pressed(open_page: Open) -> None:
+    """One arrow key is one percent; the others keep their proportions, and come back from none."""
+    page = open_page("#a=p3&b=p17&c=p8&d=p12&mode=several")
+    share = page.get_by_role("slider", name=re.compile("^Share of"))
+    values = "all => all.map(e => Number(e.value))"
+    assert share.evaluate_all(values) == [25, 25, 25, 25]
+    share.first.focus()
+    page.keyboard.press("ArrowRight")
+    assert share.evaluate_all(values) == [26, 25, 25, 25]
+    page.keyboard.press("End")
+    assert share.evaluate_all(values) == [100, 0, 0, 0]
+    page.keyboard.press("PageDown")
+    assert share.evaluate_all(values) == [90, 3, 3, 3]
+    for row in page.locator(".weight").all():
+        said = row.locator("[data-output]").inner_text()
+        assert said == row.locator("input").input_value() + "%"
+
+
 def test_editing(open_page: Open) -> None:
     """A slider changes the picture in the slot and the mix, and it can be undone."""
     page = open_page(PAIR + "&t=0")

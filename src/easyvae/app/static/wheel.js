@@ -51,12 +51,22 @@ function weigh(x, y) {
   return [(1 - s) * (1 - r), s * (1 - r), s * r, (1 - s) * r];
 }
 
-function setShares(values, options) {
+/** Keeps shares as percentages, with a decimal: small ones are not to vanish beside a large one. */
+function setShares(values) {
   const total = values.reduce((a, b) => a + b, 0);
   const next = [...get().weights];
-  places().forEach((slot, i) => { next[slot] = Math.round(100 * values[i] / total); });
-  if (places().every((slot) => next[slot] === 0)) return;
-  set({ weights: next }, options);
+  places().forEach((slot, i) => { next[slot] = Math.round(1000 * values[i] / total) / 10; });
+  set({ weights: next }, { quiet: true });
+}
+
+/** Gives one picture its share; the others divide the rest among them as they did before. */
+function setShare(chosen, share) {
+  const values = shares();
+  const others = values.reduce((a, b) => a + b, 0) - values[chosen];
+  setShares(values.map((value, i) => {
+    if (i === chosen) return share;
+    return (1 - share) * (others > 0 ? value / others : 1 / (values.length - 1));
+  }));
 }
 
 function draw() {
@@ -111,12 +121,7 @@ async function fetchCorners() {
 function buildRows() {
   const rows = places().map((slot, i) => {
     const range = make("input", { type: "range", min: 0, max: 100, step: 1, "data-slot": slot });
-    range.addEventListener("input", () => {
-      const next = [...get().weights];
-      next[slot] = Number(range.value);
-      if (places().some((other) => next[other] > 0)) set({ weights: next }, { quiet: true });
-      else range.value = get().weights[slot];
-    });
+    range.addEventListener("input", () => setShare(i, range.value / 100));
     return make("label", { class: "weight" },
       make("span", { class: "letter", text: LETTERS[slot] }), range,
       make("output", { "data-output": i }));
@@ -130,8 +135,7 @@ function showRows() {
     const range = find("weights").querySelector(`[data-slot="${slot}"]`);
     if (!range) return;
     // The weights may be any numbers; as shares of 100 they mean the same.
-    const value = Math.round(100 * values[i]);
-    if (document.activeElement !== range) range.value = value;
+    range.value = Math.round(100 * values[i]);
     range.setAttribute("aria-label", t("weight_of", {
       letter: LETTERS[slot], name: nameOf(get().slots[slot]),
     }));
@@ -155,8 +159,7 @@ function arrange() {
 function drag(event) {
   if (filled().length < 2) return;
   const box = pad.getBoundingClientRect();
-  setShares(weigh((event.clientX - box.left) / box.width, (event.clientY - box.top) / box.height),
-    { quiet: true });
+  setShares(weigh((event.clientX - box.left) / box.width, (event.clientY - box.top) / box.height));
 }
 
 export function startWheel(info, currentModel) {
