@@ -95,3 +95,20 @@ export function rove(event, buttons, moved) {
 export const calm = () => matchMedia("(prefers-reduced-motion: reduce)").matches;
 
 export const clamp = (x, low, high) => Math.min(high, Math.max(low, x));
+
+/** What was chosen on an earlier visit, if anything. */
+export function recall(key) {
+  try {
+    return localStorage.getItem(key);
+  } catch {
+    return null;
+  }
+}
+
+export function remember(key, value) {
+  try {
+    localStorage.setItem(key, value);
+  } catch {
+    // It then lasts for this visit.
+  }
+}

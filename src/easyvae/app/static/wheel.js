@@ -2,9 +2,11 @@
 // same for the keyboard.
 
 import { Latest, bitmap, url } from "./api.js";
+import { onReturn } from "./connection.js";
 import { clamp, find, make, prepare } from "./dom.js";
 import { onLanguage, percent, t } from "./i18n.js";
 import { nameOf } from "./names.js";
+import { drawCell } from "./sheet.js";
 import { LETTERS, filled, get, onState, set, weights } from "./state.js";
 
 const CORNERS = {
@@ -18,10 +20,9 @@ const pad = find("pad");
 const canvas = make("canvas", { role: "presentation" });
 const handle = make("span", { class: "handle", "aria-hidden": "true" });
 const request = new Latest();
-let sprite = null;
+let sprite = null; // { slots, sheet }: the pictures that are here
 let model;
-let pictures;
-let dragging = false;
+let dragging = null; // the pointer that does
 
 const places = () => get().slots.map((slot, i) => (slot ? i : -1)).filter((i) => i >= 0);
 const corners = () => CORNERS[filled().length] ?? [];
@@ -85,6 +86,7 @@ function draw() {
   context.fill();
   context.stroke();
   const size = Math.min(64, side * 0.2);
+  const high = size / parseFloat(style.getPropertyValue("--ratio"));
   corners().forEach(([x, y], i) => {
     const left = clamp(x * side - size / 2, 2, side - size - 2);
     const top = clamp(y * side - size / 2, 2, side - size - 2);
@@ -93,10 +95,8 @@ function draw() {
     context.roundRect(left, top, size, size, 8);
     context.clip();
     context.fillRect(left, top, size, size);
-    if (sprite) {
-      const { width: w, height: h } = pictures;
-      context.drawImage(sprite, i * w, 0, w, h, left, top, size, size * h / w);
-    }
+    const at = sprite ? sprite.slots.indexOf(filled()[i]) : -1;
+    if (at >= 0) drawCell(context, sprite.sheet, at, left, top, size, high);
     context.restore();
   });
   const at = shares().reduce(
@@ -106,12 +106,13 @@ function draw() {
 
 async function fetchCorners() {
   const slots = filled();
-  if (!slots.length) return;
+  if (!slots.length || get().mode !== "several") return;
   try {
-    const found = await request.run((signal) => bitmap(
+    const sheet = await request.run((signal) => bitmap(
       url("pictures.png", { model: model(), refs: slots.join(",") }), { signal }));
-    if (!found) return;
-    sprite = found;
+    if (!sheet) return;
+    sprite?.sheet.close();
+    sprite = { slots, sheet };
     draw();
   } catch {
     // The slots say what is wrong with a picture.
@@ -124,7 +125,7 @@ function buildRows() {
     range.addEventListener("input", () => setShare(i, range.value / 100));
     return make("label", { class: "weight" },
       make("span", { class: "letter", text: LETTERS[slot] }), range,
-      make("output", { "data-output": i }));
+      make("span", { class: "amount", "aria-hidden": "true", "data-output": i }));
   });
   find("weights").replaceChildren(...rows);
 }
@@ -162,31 +163,32 @@ function drag(event) {
   setShares(weigh((event.clientX - box.left) / box.width, (event.clientY - box.top) / box.height));
 }
 
-export function startWheel(info, currentModel) {
+export function startWheel(currentModel) {
   model = currentModel;
-  pictures = info.pictures;
   pad.append(canvas, handle);
   pad.addEventListener("pointerdown", (event) => {
-    dragging = true;
+    if (dragging !== null || event.button !== 0) return;
+    dragging = event.pointerId;
     pad.setPointerCapture(event.pointerId);
     drag(event);
   });
-  pad.addEventListener("pointermove", (event) => { if (dragging) drag(event); });
+  pad.addEventListener("pointermove", (event) => { if (event.pointerId === dragging) drag(event); });
   for (const name of ["pointerup", "pointercancel"]) {
-    pad.addEventListener(name, () => { dragging = false; });
+    pad.addEventListener(name, (event) => { if (event.pointerId === dragging) dragging = null; });
   }
   new ResizeObserver(draw).observe(pad);
   addEventListener("themechange", draw);
-  onLanguage(() => { arrange(); });
+  onLanguage(arrange);
+  onReturn(fetchCorners);
   onState((_, changed) => {
     if (changed.has("slots") || changed.has("mode") || changed.has("model")) {
       arrange();
-      if (get().mode === "several") fetchCorners();
+      fetchCorners();
     } else if (changed.has("weights")) {
       showRows();
       draw();
     }
   });
   arrange();
-  if (get().mode === "several") fetchCorners();
+  fetchCorners();
 }
