@@ -42,6 +42,7 @@ with sync_playwright() as playwright:
         executable_path=shutil.which("chromium"), args=["--no-sandbox"]
     )
     page = browser.new_page(viewport=SIZE, locale="en-GB")
+    page.set_default_timeout(300_000)  # the set is encoded first
     page.goto(f"http://127.0.0.1:{port}/{MIX}")
     page.wait_for_selector("#map-wait", state="hidden")
     page.wait_for_selector("#edits canvas.ready")

@@ -154,6 +154,11 @@ class Running:
         connection.settimeout(30)
         return connection
 
+    @property
+    def connections(self) -> int:
+        """How many clients are connected."""
+        return len(self._server.server_state.connections)
+
     def alive(self) -> bool:
         """Tells whether an ordinary request is answered."""
         address = f"{self.address}/api/info"

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from app_tools import Image, encode, httpx, make_model, make_pictures
+from easyvae import VAE
 from easyvae.cli import app as command
 from easyvae.cli import main
 
@@ -44,6 +45,9 @@ def test_a_busy_port_is_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[s
         (["--model", "."], "a folder without a model"),
         (["--model", "MODEL", "--port", "70000"], "must be from 0 to 65535"),
         (["--model", "MODEL", "--port", "0", "--images", "nowhere"], "no such file or folder"),
+        (["--model", "GREY", "--port", "0"], "which no kitten has"),
+        (["--model", "GREY", "--model", "MODEL", "--images", "nowhere"], "one size; grey takes"),
+        (["--model", "SOUND", "--images", "nowhere"], "the mixer shows pictures"),
     ],
 )
 def test_bad_input_is_one_line(
@@ -57,7 +61,12 @@ def test_bad_input_is_one_line(
     monkeypatch.chdir(tmp_path)
     (tmp_path / "model").mkdir()
     make_model().save(tmp_path / "model" / "m.safetensors")
-    options = [option.replace("MODEL", "model/m.safetensors") for option in options]
+    VAE([4], 2, image_size=16, in_channels=1).save(tmp_path / "model" / "grey.safetensors")
+    VAE([4], 2, image_size=(64,), in_channels=1).save(tmp_path / "model" / "sound.safetensors")
+    files = {"MODEL": "m", "GREY": "grey", "SOUND": "sound"}
+    options = [
+        f"model/{files[option]}.safetensors" if option in files else option for option in options
+    ]
     assert main(["app", "--no-browser", *options]) == 2
     (line,) = capsys.readouterr().err.splitlines()
     assert text in line
@@ -93,6 +102,17 @@ def test_models_are_found_and_named(tmp_path: Path) -> None:
     found = command.find_models([str(path) for path in given])
     assert list(found) == ["cats", "cats (2)", "x", "beta 2", "beta 0.5"]
     assert found["beta 2"].name == "beta-2.safetensors"
+    for text in ("[" * 100_000, '{"models": 5}', "[]", ""):  # then the files' names have to do
+        (report / "results.json").write_text(text)
+        assert list(command.find_models([str(report)])) == ["beta-0.5", "beta-2"]
+
+
+def test_a_set_has_a_title(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The folder's own name, even where the path does not say it."""
+    (tmp_path / "cats" / "inner").mkdir(parents=True)
+    monkeypatch.chdir(tmp_path / "cats")
+    for path in (".", "../cats", "../cats/", "inner/..", str(tmp_path / "cats")):
+        assert command.title_of(path) == "cats"
 
 
 def test_the_pictures_are_those_of_the_run(tmp_path: Path) -> None:

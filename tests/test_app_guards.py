@@ -1,11 +1,13 @@
 """Foreign hosts and origins, headers, and what a hostile request gets from a real server."""
 
-import os
+import contextlib
+import json
+import select
 import socket
 import threading
 import time
 import zlib
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -24,7 +26,8 @@ from app_tools import (
     make_pictures,
     wait_until,
 )
-from easyvae.app import create_app, serving, uploads
+from easyvae.app import create_app, guards, reception, serving
+from easyvae.app.serving import Server, listen
 
 PNG = encode(Image.new("RGB", (16, 16), "teal"))
 
@@ -40,18 +43,29 @@ def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
     """A server that is patient for a second only."""
     patch = pytest.MonkeyPatch()
     patch.setattr(serving, "HEADER_SECONDS", 1.0)
-    patch.setattr(uploads, "DRAIN", 0.5)
+    patch.setattr(guards, "DRAIN", 3.0)
     with Running(make_app(tmp_path_factory.mktemp("cache"), upload_seconds=1.0)) as running:
         yield running
     patch.undo()
 
 
-def memory() -> int:
-    """Returns how many bytes of memory this process, and so the server in it, holds."""
-    if not Path("/proc/self/statm").exists():
-        pytest.skip("memory is measured on Linux only")
-    pages = int(Path("/proc/self/statm").read_text().split()[1])
-    return pages * os.sysconf("SC_PAGE_SIZE")
+class Peak:
+    """How many bytes of memory this process, and so the server in it, takes at most."""
+
+    def __enter__(self) -> "Peak":
+        try:
+            Path("/proc/self/clear_refs").write_text("5")  # forgets the peak so far
+        except OSError:
+            pytest.skip("the peak of memory is measured on Linux only")
+        self._before = self._highest()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.bytes = self._highest() - self._before
+
+    def _highest(self) -> int:
+        status = Path("/proc/self/status").read_text()
+        return 1024 * int(status.partition("VmHWM:")[2].split()[0])
 
 
 def answer_of(connection: socket.socket) -> bytes:
@@ -65,6 +79,7 @@ def answer_of(connection: socket.socket) -> bytes:
     return b"".join(parts)
 
 
+PIECE = bytes(2**20)
 HEAD = b"POST /api/uploads HTTP/1.1\r\nHost: 127.0.0.1\r\n"
 
 
@@ -140,10 +155,38 @@ def test_with_all_addresses_figures_will_do(tmp_path: Path) -> None:
         {"sec-fetch-site": "same-site"},
     ],
 )
-def test_a_foreign_origin_may_not_upload(client: Client, headers: dict[str, str]) -> None:
-    """A page elsewhere can make a browser send things here."""
+def test_a_foreign_origin_is_refused_everywhere(client: Client, headers: dict[str, str]) -> None:
+    """A page elsewhere can make a browser ask for things here, and send them."""
     answer = client.request("POST", "/api/uploads", content=PNG, headers=headers)
     assert answer.status_code == 403
+    for route in client.app.routes:
+        path = route.path.format(name="main.js", sheet=0)
+        assert client.get(path, headers=headers).status_code == 403, path
+        assert client.request("HEAD", path, headers=headers).status_code == 403, path
+
+
+def test_a_link_from_elsewhere_may_be_followed(client: Client) -> None:
+    """To the page, or to a picture of it; but not one that sends something."""
+    headers = {"sec-fetch-site": "cross-site", "sec-fetch-mode": "navigate"}
+    for path in ("/", "/api/originals.png?refs=p1"):
+        assert client.get(path, headers=headers).status_code == 200
+    answer = client.request("POST", "/api/uploads", content=PNG, headers=headers)
+    assert answer.status_code == 403
+
+
+def test_a_fault_of_the_server_is_an_answer_like_any_other(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """In JSON, with the safety headers, and with a traceback in the log alone."""
+    app = make_app(tmp_path)
+    app.state.mixer.library.colours = lambda: 1 / 0
+    with client_of(app) as client:
+        answer = client.get("/api/colours.bin")
+    assert answer.status_code == 500
+    assert answer.json()["error"] == "failed"
+    assert "frame-ancestors 'none'" in answer.headers["content-security-policy"]
+    assert "ZeroDivisionError" in caplog.text
+    assert "ZeroDivisionError" not in answer.text
 
 
 def test_the_own_page_may_upload(client: Client) -> None:
@@ -200,11 +243,11 @@ def bomb(side: int) -> bytes:
 def test_a_bomb_is_not_opened(client: Client, side: int) -> None:
     """A PNG of a few KB that would open to 40 megapixels and more: seen before it is decoded."""
     file = bomb(side)
-    before = memory()
-    answer = client.request("POST", "/api/uploads", content=file)
+    with Peak() as peak:
+        answer = client.request("POST", "/api/uploads", content=file)
     assert len(file) < 40_000
     assert (answer.status_code, answer.json()["error"]) == (413, "too_many_pixels")
-    assert memory() - before < 50e6
+    assert peak.bytes < 20e6
 
 
 @pytest.mark.parametrize(
@@ -232,40 +275,50 @@ def test_no_path_leads_out(running: Running, path: str) -> None:
     assert b"create_app" not in answer
 
 
+@pytest.mark.parametrize("announced", [True, False])
+def test_one_byte_too_many_is_refused(client: Client, announced: bool) -> None:
+    """Ten megabytes are looked at; with one byte more they are not, whether or not it was told."""
+
+    async def pieces(size: int) -> AsyncIterator[bytes]:
+        for start in range(0, size, 100_000):
+            yield bytes(min(100_000, size - start))
+
+    for size, status, code in (
+        (reception.MAX_BYTES, 415, "not_a_picture"),
+        (reception.MAX_BYTES + 1, 413, "too_large"),
+    ):
+        content = bytes(size) if announced else pieces(size)
+        answer = client.request("POST", "/api/uploads", content=content)
+        assert ("content-length" in answer.request.headers) == announced
+        assert (answer.status_code, answer.json()["error"]) == (status, code)
+
+
 def test_a_body_of_100_mb_is_refused(running: Running) -> None:
-    """By what it announces, without being read into memory."""
-    before = memory()
-    with running.raw() as connection:
+    """By what it announces, without being read into memory; the client sees the answer."""
+    with Peak() as peak, running.raw() as connection:
         connection.sendall(HEAD + b"Content-Length: 100000000\r\n\r\n")
-        piece = b"\0" * 2**20
-        try:
-            for _ in range(95):
-                connection.sendall(piece)
-        except ConnectionError:
-            pass
-        answer = answer_of(connection)
-    # A client that is still sending when the server has had enough may see the line go dead.
-    assert answer == b"" or answer.startswith(b"HTTP/1.1 413")
-    assert memory() - before < 60e6
+        for _ in range(95):
+            connection.sendall(PIECE)
+        head, _, body = answer_of(connection).partition(b"\r\n\r\n")
+    assert head.startswith(b"HTTP/1.1 413")
+    assert b"connection: close" in head.lower()
+    assert json.loads(body)["error"] == "too_large"
+    assert peak.bytes < 10e6
     assert running.alive()
 
 
 def test_an_endless_chunked_body_is_refused(running: Running) -> None:
-    """After ten megabytes, however many were to come."""
-    before = memory()
-    with running.raw() as connection:
+    """After ten megabytes, however many were to come: while it is still being sent."""
+    with Peak() as peak, running.raw() as connection:
         connection.sendall(HEAD + b"Transfer-Encoding: chunked\r\n\r\n")
-        chunk = b"100000\r\n" + b"\0" * 2**20 + b"\r\n"
-        end = time.monotonic() + 20
-        try:
-            while time.monotonic() < end:
-                connection.sendall(chunk)
-        except OSError:
-            pass
-        assert time.monotonic() < end
-        answer = answer_of(connection)
-    assert answer == b"" or answer.startswith(b"HTTP/1.1 413")
-    assert memory() - before < 80e6
+        sent = 0
+        while not select.select([connection], [], [], 0)[0]:
+            connection.sendall(b"100000\r\n" + PIECE + b"\r\n")
+            sent += 1
+        answer = connection.recv(65536)
+    assert answer.startswith(b"HTTP/1.1 413")
+    assert 10 <= sent < 200
+    assert peak.bytes < 40e6
     assert running.alive()
 
 
@@ -324,6 +377,53 @@ def test_a_silent_connection_is_closed(running: Running) -> None:
         assert connection.recv(10) == b""
 
 
+def large_answer() -> Any:
+    """Returns an application that says more than a connection holds by itself."""
+    from starlette.applications import Starlette
+    from starlette.responses import Response
+    from starlette.routing import Route
+
+    return Starlette(routes=[Route("/", lambda _: Response(bytes(16 * 2**20)))])
+
+
+@pytest.mark.parametrize("reads", [False, True])
+def test_an_answer_waits_for_a_client_that_reads(
+    monkeypatch: pytest.MonkeyPatch, reads: bool
+) -> None:
+    """However slowly, as long as it does; of one that never does, nothing is left."""
+    monkeypatch.setattr(serving, "WRITE_SECONDS", 0.5)
+    with Running(large_answer()) as running, socket.socket() as connection:
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 65536)
+        connection.connect(("127.0.0.1", running.port))
+        connection.sendall(b"GET / HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: close\r\n\r\n")
+        wait_until(lambda: running.connections == 1)
+        if reads:
+            found = 0
+            for _ in range(20):
+                found += len(connection.recv(2**19))
+                time.sleep(0.05)
+            found += len(answer_of(connection))
+            assert found > 16 * 2**20
+        else:
+            wait_until(lambda: running.connections == 0, 10)
+            assert len(answer_of(connection)) < 16 * 2**20
+
+
+def test_nobody_is_told_of_a_server_that_has_not_started(caplog: pytest.LogCaptureFixture) -> None:
+    """As when the application fails to start."""
+    from starlette.applications import Starlette
+
+    @contextlib.asynccontextmanager
+    async def fail(_: Any) -> Any:
+        raise ValueError("no")
+        yield
+
+    told: list[bool] = []
+    with listen("127.0.0.1", 0) as bound, contextlib.suppress(SystemExit):
+        Server(Starlette(lifespan=fail), lambda: told.append(True)).run(sockets=[bound])
+    assert told == []
+
+
 def many_clients() -> Any:
     """Returns a client of as many connections as are asked for."""
     limits = httpx.Limits(max_connections=None, max_keepalive_connections=0)
@@ -331,23 +431,50 @@ def many_clients() -> Any:
 
 
 def test_fifty_uploads_at_once_are_taken_in_turn(tmp_path: Path) -> None:
-    """Each is accepted or told to come back; the server lives, and its memory is bounded."""
-    noise = encode(Image.effect_noise((700, 700), 90).convert("RGB"), "PNG")
-    assert len(noise) > 1_000_000
-    with Running(make_app(tmp_path)) as running:
-        before = memory()
+    """All are accepted in the end; no more than four are in memory until they are decoded."""
+    app = make_app(tmp_path)
+    gate, started = threading.Event(), threading.Event()
+    shelf = app.state.mixer.shelf
+    add = shelf.add
+    shelf.add = lambda data: (started.set(), gate.wait(30), add(data))[2]
+    rest = bytes(9_900_000)  # behind the picture's end
 
-        def send(number: int) -> int:
-            # A comment at the end makes each file another one.
-            answer = clients.post(f"{running.address}/api/uploads", content=noise + b"%d" % number)
-            return int(answer.status_code)
+    def send(number: int) -> bytes:
+        with running.raw() as connection:
+            length = len(PNG) + len(rest)
+            connection.sendall(HEAD + b"Content-Length: %d\r\n\r\n" % length + PNG)
+            connection.sendall(rest)
+            return connection.recv(12)
 
-        with many_clients() as clients, ThreadPoolExecutor(50) as pool:
-            statuses = list(pool.map(send, range(50)))
-        assert set(statuses) <= {201, 503}
-        assert statuses.count(201) >= 4
+    with Running(app) as running, ThreadPoolExecutor(50) as pool:
+        with Peak() as peak:
+            answers = [pool.submit(send, number) for number in range(50)]
+            assert started.wait(20)
+            time.sleep(1)  # for all that would be read
+            gate.set()
+            statuses = {answer.result() for answer in answers}
+        assert statuses == {b"HTTP/1.1 201"}
+        assert peak.bytes < 200e6  # all of them would be 500 MB
         assert running.alive()
-        assert memory() - before < 50 * len(noise) + 250e6  # the clients' own copies are in it
+
+
+def test_a_client_that_gives_up_waiting_frees_its_place(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """While others hold all turns, with a body that is whole already."""
+    monkeypatch.setattr(reception, "QUEUE", 2)
+    app = make_app(tmp_path)
+    taking = app.state.mixer.reception
+    with Running(app) as running, contextlib.ExitStack() as stack:
+        for _ in range(reception.AT_ONCE):
+            slow = stack.enter_context(running.raw())
+            slow.sendall(HEAD + b"Content-Length: 1000000\r\n\r\n" + bytes(200_000))
+        wait_until(taking._places.locked)
+        for _ in range(4):
+            with running.raw() as hasty:
+                hasty.sendall(HEAD + b"Content-Length: %d\r\n\r\n" % len(PNG) + PNG)
+                wait_until(lambda: taking._waiting == 1)
+            wait_until(lambda: taking._waiting == 0)
 
 
 def test_too_much_work_is_put_off(tmp_path: Path) -> None:
@@ -388,19 +515,46 @@ def test_html_in_a_file_name_is_text(tmp_path: Path) -> None:
         assert 'filename="i-cats-step-1-of-3.png"' in step.headers["content-disposition"]
 
 
+def test_dots_in_names_lead_nowhere(tmp_path: Path) -> None:
+    """In the names of pictures, the set and a model, and where requests name them."""
+    names = ["../../evil.png", "/etc/passwd", "..\\evil.png", "%2e%2e/evil.png"] * 10
+    app = create_app(
+        {"../up": make_model()},
+        make_pictures(names=names),
+        title="../../etc/evil.zip",
+        cache=tmp_path / "a" / "cache",
+    )
+    with client_of(app) as client:
+        model = client.model()
+        assert client.json("/api/sheets/0.json") == names
+        assert client.json("/api/info")["models"][0]["name"] == "../up"
+        step = client.answer(f"/api/step.png?model={model}&refs=p1,p2&steps=3")
+        assert 'filename="evil-step-1-of-3.png"' in step.headers["content-disposition"]
+        for query in ("model=../up&refs=p1,p2", f"model={model}&refs=../p1,p2"):
+            assert client.get(f"/api/mix.png?{query}").status_code in (400, 404)
+    files = {path.relative_to(tmp_path) for path in tmp_path.rglob("*") if path.is_file()}
+    assert {path.parent for path in files} == {Path("a/cache")}
+    assert {path.suffix for path in files} == {".safetensors"}
+
+
 def test_nothing_is_written_but_the_latents(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Uploads and mixes leave no file anywhere: not in the cache, nor where temporary files go."""
+    """Uploads and mixes leave no file anywhere: not in the cache, nor where temporary files go.
+
+    What is computed once of the set, its latents and their mixture, is in the cache by then.
+    """
     monkeypatch.setenv("TMPDIR", str(tmp_path / "temporary"))
     monkeypatch.chdir(tmp_path)
     (tmp_path / "temporary").mkdir()
     with client_of(make_app(tmp_path / "cache")) as client:
         model = client.model()
+        client.picture(f"/api/pictures.png?model={model}&refs=g1t80")  # the mixture is kept too
         before = set(tmp_path.rglob("*"))
         name = client.request("POST", "/api/uploads", content=PNG).json()["ref"]
         client.request("POST", "/api/uploads", content=b"../../evil")
         client.picture(f"/api/mix.png?model={model}&refs={name},p1")
         assert client.get("/static/%2e%2e/x").status_code == 404
         assert set(tmp_path.rglob("*")) == before
-    assert [path.suffix for path in (tmp_path / "cache").iterdir()] == [".safetensors"]
+    names = sorted(path.name.partition("-")[0] for path in (tmp_path / "cache").iterdir())
+    assert names == ["latents", "mixture"]

@@ -1,6 +1,7 @@
 """The mixer's parts: names, latents kept on disk, maps, sets of any size, and its texts."""
 
 import json
+import os
 import re
 import time
 from importlib.resources import files
@@ -9,14 +10,29 @@ from typing import Any
 
 import pytest
 import torch
+from torch.nn import LeakyReLU
 
-from app_tools import Client, client_of, make_app, make_model, make_pictures, wait_until
+from app_tools import (
+    Client,
+    Image,
+    client_of,
+    encode,
+    make_app,
+    make_model,
+    make_pictures,
+    wait_until,
+)
 from easyvae import VAE
 from easyvae.app import create_app
 from easyvae.app.atlas import Atlas
 from easyvae.app.errors import RequestError
 from easyvae.app.latents_cache import TensorCache, identify, open_latents, open_mixture
+from easyvae.app.library import Library
+from easyvae.app.mixing import Blender
 from easyvae.app.references import parse_reference
+from easyvae.app.shelf import Shelf
+from easyvae.app.tracing import trace
+from easyvae.data import Pictures
 from easyvae.latents import embed
 
 STATIC = files("easyvae.app").joinpath("static")
@@ -122,6 +138,33 @@ def test_another_model_or_set_has_other_latents() -> None:
     assert len(names) == 3
 
 
+def test_a_factory_has_a_name_of_its_own() -> None:
+    """Models that differ in nothing but what a factory makes have other latents."""
+    names = set()
+    for slope in (0.1, 0.3, 0.3):
+        model = VAE([8], 2, image_size=16, activation=lambda slope=slope: LeakyReLU(slope))
+        with torch.no_grad():
+            for parameter in model.parameters():
+                parameter.fill_(0.1)
+        names.add(identify(model, make_pictures()))
+    assert len(names) == 2
+
+
+def test_what_was_not_used_for_a_month_is_removed(tmp_path: Path) -> None:
+    """When something is added; what was used, and what is not ours, stays."""
+    cache, tensors = TensorCache(tmp_path), {"x": torch.zeros(2)}
+    (tmp_path / "other.safetensors").write_bytes(b"")
+    (tmp_path / "latents-x.json").write_bytes(b"")
+    for name in ("latents-old", "map-old", "mixture-old", "latents-used"):
+        cache.save(name, tensors)
+    for path in tmp_path.iterdir():
+        os.utime(path, (time.time() - 31 * 86400,) * 2)
+    assert cache.load("latents-used", {"x": (2,)}) is not None
+    cache.save("latents-new", tensors)
+    names = sorted(path.stem for path in tmp_path.iterdir())
+    assert names == ["latents-new", "latents-used", "latents-x", "other"]
+
+
 def test_without_a_place_to_write_all_works(tmp_path: Path) -> None:
     """The latents are then computed at each start."""
     blocked = tmp_path / "file"
@@ -163,8 +206,6 @@ def test_small_sets_and_latents_work(tmp_path: Path, count: int, latent: int) ->
 @pytest.mark.parametrize("shape", [(1, 28, 28), (3, 20, 36), (3, 96, 80)])
 def test_any_size_of_picture_works(tmp_path: Path, shape: tuple[int, int, int]) -> None:
     """Grey, wide and large ones; thumbnails are at most 64 pixels."""
-    from easyvae.data import Pictures
-
     model = VAE([8], 3, image_size=shape[1:], in_channels=shape[0])
     images = torch.randint(0, 256, (30, *shape), dtype=torch.uint8)
     with client_of(create_app({"m": model}, Pictures(images), cache=tmp_path)) as client:
@@ -187,8 +228,27 @@ def test_models_that_do_not_fit_are_refused(tmp_path: Path) -> None:
         create_app({"a": VAE([4], 2, image_size=(64,))}, pictures, cache=tmp_path)
     with pytest.raises(ValueError, match="models' shape"):
         create_app({"a": make_model(8)}, pictures, cache=tmp_path)
-    with pytest.raises(ValueError, match="at least one"):
+    with pytest.raises(ValueError, match="at least one model"):
         create_app({}, pictures, cache=tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("images", "fault"),
+    [
+        (torch.zeros(0, 3, 16, 16), "at least one picture"),
+        (torch.full((2, 3, 16, 16), 1.01), "from 1.01 to 1.01"),
+        (torch.full((2, 3, 16, 16), -0.1), "must be from 0 to 1"),
+        (torch.full((2, 3, 16, 16), torch.nan), "must be from 0 to 1"),
+    ],
+    ids=["empty", "too light", "too dark", "NaN"],
+)
+def test_sets_that_cannot_be_shown_are_refused(
+    tmp_path: Path, images: torch.Tensor, fault: str
+) -> None:
+    """Rather than shown in black and white."""
+    digests = torch.zeros(len(images), 16, dtype=torch.uint8).numpy()
+    with pytest.raises(ValueError, match=fault):
+        create_app({"m": make_model()}, Pictures(images, digests=digests), cache=tmp_path)
 
 
 def test_the_atlas_places_what_it_has_not_seen() -> None:
@@ -197,6 +257,116 @@ def test_the_atlas_places_what_it_has_not_seen() -> None:
     atlas = Atlas(cloud)
     moved = atlas.centre + 2 * atlas.directions[0] - atlas.directions[1]
     assert torch.allclose(atlas.place(moved[None]), torch.tensor([[2.0, -1.0]]), atol=1e-4)
+
+
+def test_the_nearest_picture_is_itself() -> None:
+    """Whatever is near it: far from the origin a matrix product would mix them up."""
+    cloud = 30 + torch.randn(200, 128) / 1000
+    nearest = Atlas(cloud).nearest(cloud, 3)
+    assert nearest.shape == (200, 3)
+    assert torch.equal(nearest[:, 0], torch.arange(200))
+
+
+def test_a_trace_needs_no_server() -> None:
+    """The ends and the way, on the plane or at the nearest pictures' places on a map."""
+    pictures, model = make_pictures(), make_model()
+    library = Library(pictures, "kittens")
+    blender = Blender(model, library, Shelf(library.shape))
+    atlas = blender.atlas.value = Atlas(embed(model, pictures.images))
+    pair = [parse_reference("p1"), parse_reference("p9")]
+    found = trace(blender, pair, steps=5)
+    assert (found["drawn"], len(found["path"])) == ("projected", 5)
+    for end, number, place in zip(found["ends"], (1, 9), (0, -1), strict=True):
+        assert torch.allclose(torch.tensor(end), atlas.plane[number], atol=1e-3)
+        assert torch.allclose(torch.tensor(found["path"][place]), torch.tensor(end), atol=1e-3)
+    layout = torch.arange(80.0).reshape(40, 2)
+    mapped = trace(blender, pair, weights=[1, 0], layout=layout)
+    assert mapped == {"drawn": "nearest", "ends": [[2.0, 3.0], [18.0, 19.0]], "path": [[2.0, 3.0]]}
+    assert trace(blender, [*pair, pair[0]])["path"] == []
+
+
+@pytest.mark.parametrize(("side", "most"), [(64, 64), (512, 64), (768, 28), (4096, 16)])
+def test_large_pictures_come_fewer_at_a_time(side: int, most: int) -> None:
+    """By their pixels, down to sixteen."""
+    images = torch.zeros(1, 1, 1, 1, dtype=torch.uint8).expand(2, 3, side, side)
+    digests = torch.zeros(2, 16, dtype=torch.uint8).numpy()
+    library = Library(Pictures(images, digests=digests), "large")
+    assert library.at_once == most
+    assert library.thumb == (64, 64)
+
+
+def test_a_set_of_floats_shows_uploads_beside_it(tmp_path: Path) -> None:
+    """An upload is of bytes: beside a picture of floats it keeps its brightness."""
+    images = make_pictures().images.float() / 255
+    with client_of(create_app({"m": make_model()}, Pictures(images), cache=tmp_path)) as client:
+        grey = encode(Image.new("RGB", (16, 16), (200, 200, 200)))
+        name = client.request("POST", "/api/uploads", content=grey).json()["ref"]
+        sheet = client.picture(f"/api/originals.png?refs=p1,{name}")
+        assert torch.equal(sheet[:, :, :16], make_pictures().images[1])
+        assert sheet[:, :, 16:].unique().tolist() == [200]
+        assert client.get("/api/sheets/0.jpg").status_code == 200
+
+
+def broken_model() -> VAE:
+    """Returns a model that makes no numbers of anything."""
+    model = make_model(seed=1)
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter.fill_(torch.nan)
+    return model
+
+
+def test_a_model_that_fails_leaves_the_others_alone(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """What cannot be computed is said once and for all; the rest is there, and nothing waits."""
+    models = {"bad": broken_model(), "good": make_model()}
+    with client_of(create_app(models, make_pictures(), cache=tmp_path)) as client:
+        good = client.model(1)
+        assert client.json(f"/api/near?model={good}&refs=p1&count=1") == [1]
+        client.picture(f"/api/pictures.png?model={good}&refs=g1t80")
+        bad, fine = client.json("/api/info")["models"]
+        assert (bad["ready"], fine["ready"], fine["failed"]) == (False, True, None)
+        assert "bad: the model's latents" in bad["failed"]
+        for path in ("near?refs=p1", "map.bin?", "map.bin?kind=tsne", "path?refs=p1,p2"):
+            answer = client.get(f"/api/{path}&model={bad['id']}")
+            assert (answer.status_code, answer.json()["error"]) == (409, "no_latents"), path
+        for refs in ("g1t80", "p1~1"):
+            answer = client.get(f"/api/pictures.png?model={bad['id']}&refs={refs}")
+            assert (answer.status_code, answer.json()["error"]) == (409, "no_latents"), refs
+    assert "not all finite" in caplog.text
+    assert len(list(tmp_path.glob("latents-*"))) == 1
+
+
+def test_a_mixture_that_fails_leaves_the_rest(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Maps, neighbours and edits are there; only what is drawn from it is not."""
+    monkeypatch.setattr("easyvae.latents.GaussianMixture.fit", lambda *_: 1 / 0)
+    with client_of(make_app(tmp_path)) as client:
+        model = client.model()
+        answer = wait_until(
+            lambda: (
+                (a := client.get(f"/api/pictures.png?model={model}&refs=g1t80")).status_code != 503
+                and a
+            )
+        )
+        assert (answer.status_code, answer.json()["error"]) == (409, "no_mixture")
+        client.picture(f"/api/pictures.png?model={model}&refs=s1t80,p1~1")
+    assert "ZeroDivisionError" in caplog.text
+
+
+def test_an_application_can_be_served_twice(tmp_path: Path) -> None:
+    """One after the other: each time with workers of its own."""
+    from app_tools import Running, httpx
+
+    app = make_app(tmp_path)
+    for _ in range(2):
+        with Running(app) as running:
+            model = app.state.mixer.models[0].id
+            for path in (f"pictures.png?model={model}&refs=p1", "sheets/0.jpg"):
+                address = f"{running.address}/api/{path}"
+                assert httpx.get(address, timeout=20, verify=False).status_code == 200
 
 
 def drawn(client: Client, address: str) -> bytes:
@@ -210,7 +380,7 @@ class TestNeighbours:
 
     @pytest.fixture(autouse=True)
     def quick(self, monkeypatch: pytest.MonkeyPatch) -> list[int]:
-        from easyvae.app import mixer
+        from easyvae.app import mixer, preparation
 
         calls: list[int] = []
 
@@ -219,7 +389,7 @@ class TestNeighbours:
             return means[:, :2] - 5
 
         monkeypatch.setattr(mixer, "available", lambda count: True)
-        monkeypatch.setattr(mixer, "embed_neighbours", embed_quickly)
+        monkeypatch.setattr(preparation, "embed_neighbours", embed_quickly)
         return calls
 
     def test_it_is_drawn_once_and_kept(self, tmp_path: Path, quick: list[int]) -> None:

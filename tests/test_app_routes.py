@@ -1,6 +1,7 @@
 """The mixer's routes: what each returns, and that it is what the library computes."""
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 import torch
@@ -16,8 +17,10 @@ from app_tools import (
     make_pictures,
     read_pixels,
 )
-from easyvae import interpolate, lerp, slerp
+from easyvae import VAE, interpolate, lerp, slerp
 from easyvae.app import create_app
+from easyvae.app.library import Library
+from easyvae.data import Pictures
 from easyvae.latents import blend, embed, principal_directions
 
 SIZE = 16
@@ -80,9 +83,8 @@ def test_every_file_that_the_page_names_is_there(client: Client) -> None:
 
 
 def test_sheets_hold_the_thumbnails(client: Client) -> None:
-    """In order, sixteen in a row, close to the originals, and for ever the same."""
+    """In order, sixteen in a row, close to the originals."""
     answer = client.get("/api/sheets/0.jpg")
-    assert "immutable" in answer.headers["cache-control"]
     sheet = read_pixels(answer.content)
     assert sheet.shape == (3, 48, 256)
     images = make_pictures().images
@@ -232,7 +234,11 @@ def test_downloads_are_pictures_to_keep(client: Client) -> None:
     step = client.get(f"/api/step.png?{base}&step=3&scale=2")
     assert read_pixels(step.content).shape == (3, 32, 32)
     assert 'filename="kittens-step-3-of-5.png"' in step.headers["content-disposition"]
-    assert client.picture(f"/api/strip.png?{base}&scale=1").shape == (3, 16, 5 * 18 - 2)
+    strip = client.picture(f"/api/strip.png?{base}&scale=1")
+    assert strip.shape == (3, 16, 5 * 18 - 2)
+    for number in range(5):
+        alone = client.picture(f"/api/step.png?{base}&step={number + 1}&scale=1").int()
+        assert (strip[:, :, 18 * number :][:, :, :16].int() - alone).abs().max() <= 1
     assert client.picture(f"/api/blend.png?{base}&scale=4").shape == (3, 64, 64)
     film = client.get(f"/api/animation.gif?{base}&scale=2")
     with Image.open(io.BytesIO(film.content)) as image:
@@ -276,16 +282,83 @@ def test_a_gone_upload_says_so(client: Client) -> None:
 
 def test_only_the_newest_uploads_are_kept() -> None:
     """The one that was not looked at for longest goes first."""
-    from easyvae.app import uploads
+    from easyvae.app import shelf as shelves
 
-    shelf = uploads.Shelf((3, 16, 16))
+    shelf = shelves.Shelf((3, 16, 16))
     names = [
         shelf.add(encode(Image.new("RGB", (16, 16), (i % 256, i // 256, 9))))
-        for i in range(uploads.KEPT + 1)
+        for i in range(shelves.KEPT + 1)
     ]
     assert shelf.get(names[1]) is not None
     with pytest.raises(Exception, match="gone"):
         shelf.get(names[0])
+
+
+SET_ROUTES = (
+    "/api/sheets/0.jpg",
+    "/api/sheets/0.json",
+    "/api/colours.bin",
+    "/api/thumbnails.jpg?refs=p1",
+    "/api/originals.png?refs=p1",
+)
+
+
+@pytest.mark.parametrize("path", SET_ROUTES)
+def test_what_the_set_decides_lasts_under_its_name(client: Client, path: str) -> None:
+    """For ever if the set is named, else until asked again; of another set there is nothing."""
+    path += "&" if "?" in path else "?"
+    name = client.json("/api/info")["pictures"]["id"]
+    for query, cached in ((f"set={name}", "immutable"), ("", "no-cache")):
+        answer = client.get(path + query)
+        assert answer.status_code == 200
+        assert cached in answer.headers["cache-control"]
+        again = client.get(path + query, headers={"if-none-match": answer.headers["etag"]})
+        assert (again.status_code, again.content) == (304, b"")
+    other = client.get(path + "set=0123456789ab", headers={"if-none-match": "anything"})
+    assert (other.status_code, other.json()["error"]) == (404, "no_such_set")
+    assert other.headers["cache-control"] == "no-store"
+
+
+def test_other_names_make_another_set(tmp_path: Path) -> None:
+    """The captions are kept under the set's name as well."""
+    names = [[f"{letter}{i}.png" for i in range(40)] for letter in "ab"]
+    libraries = [Library(make_pictures(names=some), "cats") for some in names]
+    assert libraries[0].id != libraries[1].id
+    assert libraries[0].id == Library(make_pictures(names=names[0]), "dogs").id
+
+
+def test_of_large_uploads_fewer_are_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    """By their bytes; but four at least, which may be mixed."""
+    from easyvae.app import shelf as shelves
+
+    monkeypatch.setattr(shelves, "KEPT_BYTES", 10 * 3 * 16 * 16)
+    for side, most in ((16, 10), (32, 4)):
+        shelf = shelves.Shelf((3, side, side))
+        names = [shelf.add(encode(Image.new("RGB", (side, side), (i, 0, 0)))) for i in range(12)]
+        assert len(shelf._pictures) == most
+        assert shelf.get(names[-1]) is not None
+
+
+def test_an_upload_that_is_gone_is_gone_for_the_models_too(tmp_path: Path) -> None:
+    """Its latent, which they remember, is no longer had by its name."""
+    app = make_app(tmp_path)
+    with client_of(app) as client:
+        file = encode(Image.new("RGB", (16, 16), "teal"))
+        name = client.request("POST", "/api/uploads", content=file).json()["ref"]
+        address = f"/api/pictures.png?model={client.model()}&refs={name}"
+        assert client.get(address).status_code == 200
+        app.state.mixer.shelf._pictures.clear()
+        assert client.get(address).status_code == 404
+
+
+def test_a_grey_model_takes_uploads(tmp_path: Path) -> None:
+    """Without a warning that its pixels cannot be written to."""
+    model = VAE([8], 3, image_size=16, in_channels=1)
+    images = make_pictures().images[:, :1].contiguous()
+    with client_of(create_app({"m": model}, Pictures(images), cache=tmp_path)) as client:
+        file = encode(Image.new("L", (16, 16), 77))
+        name = client.request("POST", "/api/uploads", content=file).json()["ref"]
+        assert client.picture(f"/api/originals.png?refs={name}").unique().tolist() == [77]
 
 
 @pytest.mark.parametrize(
@@ -315,6 +388,15 @@ def test_only_the_newest_uploads_are_kept() -> None:
         ("/api/map.bin?model=MODEL&kind=umap", 400),
         ("/api/step.png?model=MODEL&refs=p1,p2&steps=5&step=6", 400),
         ("/api/sheets/99999999999999999999.jpg", 404),
+        (f"/api/sheets/{'9' * 5000}.jpg", 404),
+        (f"/api/sheets/{'9' * 5000}.json", 404),
+        ("/api/sheets/-1.jpg", 404),
+        ("/api/sheets/x.jpg", 404),
+        ("/api/blend.png?model=MODEL&refs=p1,p2&weights=1_0,1", 400),
+        ("/api/blend.png?model=MODEL&refs=p1,p2&weights=%201,1", 400),
+        ("/api/blend.png?model=MODEL&refs=p1,p2&weights=٣,1", 400),
+        ("/api/blend.png?model=MODEL&refs=p1,p2&weights=1,2,3", 400),
+        ("/api/blend.png?model=MODEL&refs=p1,p2&weights=,1", 400),
         ("/api/nothing", 404),
         ("/static/nothing.js", 404),
     ],

@@ -202,6 +202,19 @@ def test_demo_leaves_pictures_and_a_model(tmp_path: Path, monkeypatch: pytest.Mo
     }
 
 
+def test_demo_does_not_begin_in_a_folder_of_something_else(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Nor where nobody can tell: the error names what is there."""
+    for text in ("{", "[]", '{"must_match": 3}', '{"must_match": {"model": {}}}'):
+        (tmp_path / "run.json").write_text(text)
+        assert main(["demo", "--out", str(tmp_path), "--device", "cpu"]) == 2
+        said = capsys.readouterr().err
+        assert str(tmp_path) in said
+        assert said.count("\n") == 1
+        assert (tmp_path / "run.json").read_text() == text
+
+
 @pytest.mark.parametrize(
     ("arguments", "named"),
     [

@@ -200,7 +200,10 @@ def test_a_training_that_breaks_down_is_named(
     ("entries", "message"),
     [
         ("{", "is not JSON"),
-        ("[1]", "must map names to models"),
+        ("[1]", "is not a JSON object"),
+        ("[" * 100_000, "models.json: is not JSON"),
+        ('{"a": {}, "a": {}}', "names a twice"),
+        ('{"a": 1}', "must map names to models"),
         ('{"a": {"modle": {}}}', "'a' must have `model` and `loss`"),
         ('{"a": {"model": {"channels": []}}}', "'a': `channels`"),
         ('{"a": {"loss": {"beta": -1}}}', "'a': `beta`"),

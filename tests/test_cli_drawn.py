@@ -32,13 +32,15 @@ def test_the_second_time_nothing_is_drawn(cache: Path, monkeypatch: pytest.Monke
     assert len(list(cache.iterdir())) == 1
 
 
-@pytest.mark.parametrize("damage", ["cut short", "another shape", "no array"])
+@pytest.mark.parametrize("damage", ["cut short", "empty", "another shape", "no array"])
 def test_a_damaged_file_is_drawn_again(cache: Path, damage: str) -> None:
     """Whatever is in the file, the pictures are right."""
     expected = drawn.open_kittens(COUNT, SIZE).copy()
     (file,) = cache.iterdir()
     if damage == "cut short":
         file.write_bytes(file.read_bytes()[:-1])
+    elif damage == "empty":
+        file.write_bytes(b"")
     elif damage == "another shape":
         np.save(file, expected[:-1])
     else:

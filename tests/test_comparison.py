@@ -2,12 +2,14 @@ import json
 import re
 from html import unescape
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 from torch import Tensor
 
 from easyvae import VAE, BetaLoss, VAEOutput
+from easyvae.checkpoint import ModelFileError
 from easyvae.comparison import compare
 from easyvae.kittens import draw_kittens
 from easyvae.training import NonFiniteError
@@ -82,7 +84,7 @@ def test_a_stopped_comparison_goes_on_and_ends_with_the_same_numbers(
     whole = compare(kittens, betas=[1, 0.1], out=tmp_path / "whole", **SMALL)
     step, count = Trainer.step, 0
 
-    def breaking(self: Trainer, *args: object, **kwargs: object) -> bool:
+    def breaking(self: Trainer, *args: Any, **kwargs: Any) -> tuple[bool, bool]:
         nonlocal count
         count += 1
         if count == stop:
@@ -247,7 +249,7 @@ def test_models_that_were_stopped_go_on_in_the_next_call(
     options = {**SMALL, "out": tmp_path}
     step, count = Trainer.step, 0
 
-    def breaking(self: Trainer, *args: object, **kwargs: object) -> bool:
+    def breaking(self: Trainer, *args: Any, **kwargs: Any) -> tuple[bool, bool]:
         nonlocal count
         count += 1
         if count == 7:
@@ -278,6 +280,16 @@ def test_a_folder_does_not_mix_comparisons(kittens: Tensor, tmp_path: Path) -> N
     history = found["beta 1"].history
     assert history is not None
     assert len(history) == 1
+
+
+@pytest.mark.parametrize("text", ["", "[]", "{}", '{"epochs": 2}', "[" * 100_000])
+def test_damaged_settings_are_refused_by_name(kittens: Tensor, tmp_path: Path, text: str) -> None:
+    """Nobody could tell what a comparison goes on with; it may begin anew."""
+    (tmp_path / "comparison.json").write_text(text)
+    with pytest.raises(ModelFileError) as caught:
+        compare(kittens, betas=[1], out=tmp_path, **SMALL)
+    assert caught.value.path == tmp_path / "comparison.json"
+    assert [path.name for path in tmp_path.iterdir()] == ["comparison.json"]
 
 
 def test_a_file_is_no_folder(kittens: Tensor, tmp_path: Path) -> None:

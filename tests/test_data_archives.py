@@ -78,6 +78,16 @@ def test_hostile_names_are_skipped(tmp_path: Path) -> None:
     assert "and 6 more" in str(pictures.report)
 
 
+def test_members_without_a_name(tmp_path: Path) -> None:
+    """A member whose name is empty is passed over, and the others are read."""
+    path = tmp_path / "a.zip"
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("a.png", picture())
+        archive.writestr("b.png", picture("blue"))
+        archive.infolist()[0].filename = ""
+    assert load_pictures(path, (3, 8, 8)).names == ["b.png"]
+
+
 @pytest.mark.filterwarnings("ignore:Duplicate name:UserWarning")  # zipfile's, on writing it
 def test_duplicate_names(tmp_path: Path) -> None:
     """Of members with one name the first is read and the others are skipped."""

@@ -2,6 +2,7 @@
 
 import random
 from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 import pytest
@@ -255,3 +256,89 @@ def test_split_of_a_loader_that_changes_the_number_of_rows() -> None:
     dropping = loader(20, collate_fn=lambda rows: torch.stack([row[0] for row in rows[1:]]))
     with pytest.raises(ValueError, match="makes 15 images of 20 rows"):
         split_loader(dropping, 0.1, 0, SHAPE)
+
+
+def digest(source: "DataLoader[Any]", shape: tuple[int, ...] = SHAPE) -> str | None:
+    return LoaderBatches(source, shape=shape, seed=0).digest()
+
+
+@pytest.mark.parametrize("shuffle", [True, False])
+def test_the_digest_follows_the_images(shuffle: bool) -> None:
+    """It is the same for the same images, wherever a change is among 64 rows, and beyond."""
+
+    def over(rows: Tensor) -> str | None:
+        return digest(DataLoader(TensorDataset(rows), batch_size=4, shuffle=shuffle))
+
+    rows = images(50)
+    assert over(rows) == over(rows.clone())
+    for place in (0, 23, 49):
+        changed = rows.clone()
+        changed[place, 0, 0, 0] += 1
+        assert over(changed) != over(rows)
+    many = images(1000)
+    changed = many.clone()
+    changed[::4] += 1
+    assert len({over(many), over(changed), over(many.flip(0)), over(many + 1), over(rows)}) == 5
+    changed = many.clone()
+    changed[-1] += 1
+    assert over(changed) != over(many)
+
+
+def test_the_digest_reads_few_rows_and_draws_nothing() -> None:
+    """Of a large data set it reads 64 rows, twice; every generator stays as it is."""
+    rows: list[int] = []
+
+    class Counting(Dataset[Tensor]):
+        def __len__(self) -> int:
+            return 10_000
+
+        def __getitem__(self, index: int) -> Tensor:
+            rows.append(index)
+            return torch.full(SHAPE, float(index))
+
+    generator = torch.Generator().manual_seed(3)
+    states = torch.get_rng_state(), generator.get_state()
+    assert digest(DataLoader(Counting(), batch_size=16, shuffle=True, generator=generator))
+    assert len(rows) == 128
+    assert rows[:64] == rows[64:]
+    assert {0, 9_999} <= set(rows)
+    assert torch.equal(torch.get_rng_state(), states[0])
+    assert torch.equal(generator.get_state(), states[1])
+
+
+def test_loaders_that_pick_their_own_rows_are_known_by_their_first_images() -> None:
+    """An iterable data set, or a sampler of one's own, has no rows to choose from."""
+    weighted = WeightedRandomSampler([1.0] * 40, 40)
+    for make in (
+        lambda n, shift: DataLoader(Shifted(n, shift), batch_size=4),
+        lambda n, shift: DataLoader(TensorDataset(images(n) + shift), 4, sampler=weighted),
+    ):
+        assert digest(make(40, 0)) == digest(make(40, 0))
+        assert digest(make(40, 0)) != digest(make(40, 1))
+
+
+def test_seeded_transforms_have_a_digest_and_others_have_none() -> None:
+    """Where every reading gives other images there is nothing to know them by."""
+    assert digest(DataLoader(Noisy(), batch_size=4)) == digest(DataLoader(Noisy(), batch_size=4))
+
+    class Wild(Noisy):
+        own = np.random.default_rng()
+
+        def __getitem__(self, index: int) -> Tensor:
+            return torch.full(SHAPE, self.own.random())
+
+    assert digest(DataLoader(Wild(), batch_size=4)) is None
+
+
+def test_images_that_do_not_fit_have_no_digest() -> None:
+    """Training names the batch at fault; the digest leaves that to it."""
+    assert digest(loader(), shape=(1, 4, 4)) is None
+
+
+class Shifted(Stream):
+    def __init__(self, count: int, shift: int) -> None:
+        super().__init__(count, count)
+        self.shift = shift
+
+    def __iter__(self) -> Iterator[Tensor]:
+        return iter(images(self.count) + self.shift)

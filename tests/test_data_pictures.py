@@ -4,6 +4,7 @@ import contextlib
 import io
 import pickle
 import struct
+import subprocess
 import sys
 import warnings
 import zlib
@@ -15,7 +16,8 @@ import pytest
 from PIL import Image, PngImagePlugin
 from PIL.Image import Exif
 
-from easyvae.data import ImageError, read_image
+from easyvae.data import ImageError, pictures, read_image
+from easyvae.data.pictures import flatten
 
 RNG = np.random.default_rng(0)
 WHITE = [255, 255, 255]
@@ -47,6 +49,9 @@ def test_right_size_is_bit_identical() -> None:
     assert np.array_equal(
         read_image(encode(Image.fromarray(pixels)), (3, 64, 64)), pixels.transpose(2, 0, 1)
     )
+    grey = read_image(encode(Image.fromarray(pixels[..., 0])), (1, 64, 64))
+    assert np.array_equal(grey[0], pixels[..., 0])
+    assert grey.flags.writeable  # as a tensor has to be
     jpeg = encode(Image.fromarray(pixels), "JPEG")
     decoded = np.asarray(Image.open(io.BytesIO(jpeg)))
     assert np.array_equal(read_image(jpeg, (3, 64, 64)), decoded.transpose(2, 0, 1))
@@ -311,3 +316,52 @@ def test_threads_leave_the_warning_filters_alone() -> None:
     with ThreadPoolExecutor(8) as pool:
         list(pool.map(lambda _: read_image(data, (3, 8, 8)), range(200)))
     assert warnings.filters == before
+
+
+MODES = ["1", "L", "LA", "P", "PA", "RGB", "RGBA", "CMYK", "YCbCr", "I;16"]
+
+
+@pytest.mark.parametrize("mode", MODES)
+@pytest.mark.parametrize("transparency", [None, 7])
+@pytest.mark.parametrize("target", ["L", "RGB"])
+def test_bands_are_the_picture(
+    monkeypatch: pytest.MonkeyPatch, mode: str, transparency: int | None, target: str
+) -> None:
+    """Converted band by band a picture has the same pixels as in one piece."""
+    if mode == "I;16":
+        image = Image.fromarray(RNG.integers(0, 9, (50, 30), np.uint16) * 7000)
+    elif mode == "PA":
+        image = Image.merge("LA", [Image.fromarray(noise(50, 30)[..., 0])] * 2).convert("PA")
+    else:
+        four = np.concatenate([noise(50, 30), noise(50, 30)[..., :1]], 2)
+        image = Image.fromarray(four).convert(mode)
+    if transparency is not None and mode in ("L", "P", "I;16"):
+        image.info["transparency"] = transparency * (1000 if mode == "I;16" else 1)
+    whole = flatten(image, target, (9, 80, 200))
+    monkeypatch.setattr(pictures, "_BAND", 200)
+    banded = flatten(image, target, (9, 80, 200))
+    assert whole.mode == banded.mode == target
+    assert np.array_equal(np.asarray(whole), np.asarray(banded))
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="the peak of memory is measured on Linux only")
+@pytest.mark.parametrize(("mode", "most"), [("RGB", 5), ("RGBA", 10), ("I;16", 8)])
+def test_the_peak_of_a_large_picture(mode: str, most: int, tmp_path: Path) -> None:
+    """So many bytes a pixel: the picture and one copy, four bytes each, or two in 16 bits."""
+    Image.new(mode, (5000, 4000)).save(tmp_path / "large.png", compress_level=1)
+    script = """
+import sys
+from pathlib import Path
+from easyvae.data import read_image
+
+def highest():
+    return 1024 * int(Path("/proc/self/status").read_text().partition("VmHWM:")[2].split()[0])
+
+from PIL import Image, ImageOps, PngImagePlugin  # not to be counted
+before = highest()
+read_image(sys.argv[1], (3, 64, 64))
+print(highest() - before)
+"""
+    command = [sys.executable, "-c", script, str(tmp_path / "large.png")]
+    found = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert int(found.stdout) < most * 5000 * 4000

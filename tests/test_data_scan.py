@@ -11,7 +11,14 @@ import pytest
 import torch
 from PIL import Image
 
-from easyvae.data import ImageError, Pictures, load_pictures, read_image, scan
+from easyvae.data import (
+    ImageError,
+    Pictures,
+    inspect_pictures,
+    load_pictures,
+    read_image,
+    scan,
+)
 from easyvae.data import cache as caching
 
 SHAPE = (3, 8, 8)
@@ -142,6 +149,39 @@ def test_a_file_deleted_after_the_walk(folder: Path, monkeypatch: pytest.MonkeyP
     (folder / "07.png").write_bytes(picture(7))
     with pytest.raises(ImageError, match=r"07\.png: no such file"):
         load_pictures(folder, SHAPE, on_error="raise")
+
+
+def test_a_file_that_may_not_be_read(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is reported with the system's reason, or raised by path; the others are read."""
+    opening = Path.open
+
+    def guarded(self: Path, *args: object, **options: object) -> object:
+        if self.name == "07.png":
+            raise PermissionError(13, "Permission denied", str(self))
+        return opening(self, *args, **options)  # type: ignore[call-overload]  # passed on
+
+    monkeypatch.setattr(Path, "open", guarded)
+    pictures = load_pictures(folder, SHAPE)
+    assert pictures.report is not None
+    assert pictures.report.unreadable == (("07.png", "permission denied"),)
+    assert len(pictures) == 19
+    with pytest.raises(ImageError, match=r"07\.png: permission denied"):
+        load_pictures(folder, SHAPE, on_error="raise")
+
+
+def test_nothing_of_the_users_is_changed(folder: Path, cached: Path) -> None:
+    """Reading a set, unreadable files and copies in it too, leaves every file as it was."""
+    fill(folder, {"bad.jpg": b"<html>", ".DS_Store": b"x", "notes.txt": b"mine"})
+
+    def state() -> dict[str, tuple[bytes, int]]:
+        files = [path for path in folder.rglob("*") if path.is_file()]
+        return {str(path): (path.read_bytes(), path.stat().st_mtime_ns) for path in files}
+
+    before = state()
+    for copies in ("drop", "keep"):
+        load_pictures(folder, SHAPE, copies=copies)
+    inspect_pictures(folder)
+    assert state() == before
 
 
 def test_one_picture(folder: Path) -> None:

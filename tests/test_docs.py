@@ -17,7 +17,8 @@ from easyvae.cli import make_parser
 
 ROOT = Path(__file__).parents[1]
 README = ROOT / "README.md"
-PAGES = [README, *sorted((ROOT / "docs").glob("*.md")), ROOT / "examples" / "README.md"]
+SPANISH = ROOT / "README.es.md"
+PAGES = [README, SPANISH, *sorted((ROOT / "docs").glob("*.md")), ROOT / "examples" / "README.md"]
 SETUP = re.compile(r"<!-- setup\n(.*?)-->", re.DOTALL)
 BLOCK = re.compile(r"^```(\w+)\n(.*?)^```$", re.DOTALL | re.MULTILINE)
 LINK = re.compile(r"\]\(([^)#:]+)(?:#[^)]*)?\)")
@@ -54,7 +55,10 @@ def commands() -> list[str]:
     return sorted({match.group(1) for match in found if match})
 
 
-@pytest.mark.parametrize("page", [p for p in PAGES if blocks_of(p, "python")], ids=name_of)
+RUN = [page for page in PAGES if page != SPANISH and blocks_of(page, "python")]
+
+
+@pytest.mark.parametrize("page", RUN, ids=name_of)
 def test_python_blocks_run(page: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The Python blocks of a page run as written, one after the other."""
     monkeypatch.chdir(tmp_path)
@@ -97,6 +101,13 @@ def test_readme_shows_code_early() -> None:
 def test_readme_has_the_two_commands(command: str) -> None:
     """The README has the main job and the tests as a line to copy."""
     assert command in [line for _, code in blocks_of(README, "bash") for line in code.split("\n")]
+
+
+@pytest.mark.parametrize("language", ["python", "bash"])
+def test_the_spanish_readme_has_the_same_code(language: str) -> None:
+    """The code is that of the English one, which the tests run."""
+    code = [[code for _, code in blocks_of(page, language)] for page in (README, SPANISH)]
+    assert code[0] == code[1]
 
 
 @pytest.mark.parametrize("page", PAGES, ids=name_of)

@@ -98,9 +98,11 @@ def test_other_pictures_are_no_part_of_a_run(tmp_path: Path) -> None:
     assert read_run(tmp_path / "other.safetensors") is None
 
 
-@pytest.mark.parametrize("text", ["{", "[]", "{}", '{"must_match": 3}'])
+@pytest.mark.parametrize("text", ["{", "[" * 100_000, "[]", "{}", '{"must_match": 3}'])
 def test_damaged_settings_are_named(tmp_path: Path, text: str) -> None:
     """The error has the path of the file."""
     (tmp_path / "run.json").write_text(text)
-    with pytest.raises(ModelFileError, match=r"run\.json: is not a run's settings"):
+    with pytest.raises(
+        ModelFileError, match=r"run\.json: is not (JSON|a JSON object|a run's settings)"
+    ):
         read_run(tmp_path)

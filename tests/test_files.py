@@ -1,5 +1,6 @@
 """Files are whole or as they were, and what is not as it was written is refused by its path."""
 
+import errno
 import json
 import os
 import pickle
@@ -12,9 +13,9 @@ import pytest
 import safetensors.torch
 import torch
 
-from easyvae import VAE
+from easyvae import VAE, files
 from easyvae.checkpoint import ModelFileError
-from easyvae.files import read_tensors, write_file, write_tensors
+from easyvae.files import open_tensors, read_json, read_tensors, write_file, write_tensors
 
 TENSORS = {
     "weight": torch.randn(4, 3),
@@ -156,6 +157,71 @@ def test_a_missing_folder_is_an_oserror(tmp_path: Path) -> None:
     assert [file.name for file in tmp_path.iterdir()] == ["folder"]
 
 
+@pytest.mark.parametrize("step", ["open", "fsync", "replace"])
+def test_a_failed_write_names_the_file(
+    step: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A full disk's error, which names none, tells what was to be written, and why it was not."""
+
+    def full(*args: object, **kwargs: object) -> NoReturn:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(os if step == "fsync" else Path, step, full)
+    with pytest.raises(OSError, match="No space left on device") as caught:
+        write_file(tmp_path / "model.safetensors", b"x")
+    assert caught.value.filename == str(tmp_path / "model.safetensors")
+    assert str(tmp_path / "model.safetensors") in str(caught.value)
+    assert str(caught.value).endswith("model.safetensors'")
+
+
+@pytest.mark.skipif(os.name != "posix", reason="elsewhere folders are not flushed")
+@pytest.mark.parametrize(
+    ("fault", "bears"), [(errno.EINVAL, True), (errno.ENOTSUP, True), (errno.EIO, False)]
+)
+def test_a_folder_that_cannot_be_flushed(
+    fault: int, bears: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where a disk does not know how to, the file is written all the same; a broken disk is told.
+
+    So it is in a folder that may be written to but not listed.
+    """
+    flush, path = os.fsync, tmp_path / "file"
+
+    def refuse(descriptor: int) -> None:
+        if stat.S_ISDIR(os.fstat(descriptor).st_mode):
+            raise OSError(fault, os.strerror(fault))
+        flush(descriptor)
+
+    monkeypatch.setattr(os, "fsync", refuse)
+    if bears:
+        write_file(path, b"new")
+    else:
+        with pytest.raises(OSError, match=r"Input/output error: .*file'$"):
+            write_file(path, b"new")
+    assert path.read_bytes() == b"new"
+    monkeypatch.undo()
+
+    def hide(*args: object) -> NoReturn:
+        raise PermissionError(errno.EACCES, "Permission denied", str(tmp_path))
+
+    monkeypatch.setattr(os, "open", hide)
+    write_file(path, b"newer")
+    assert path.read_bytes() == b"newer"
+
+
+def test_what_could_not_be_read_is_not_written(tmp_path: Path) -> None:
+    """A header over the reader's cap, or a kind of tensor the format lacks, is refused at once."""
+    write_tensors(tmp_path / "file", {"a": torch.zeros(2)}, {"text": "x" * 900_000})
+    read_tensors(tmp_path / "file")
+    before = (tmp_path / "file").read_bytes()
+    for metadata in ({"text": "x" * 1_000_000}, {"numbers": [1] * 90_000}):
+        with pytest.raises(ValueError, match="a reader takes at most 1,000,000"):
+            write_tensors(tmp_path / "file", {"a": torch.zeros(2)}, metadata)
+    with pytest.raises(TypeError, match=r"`a` is torch\.complex128"):
+        write_tensors(tmp_path / "file", {"a": torch.zeros(2, dtype=torch.complex128)}, {})
+    assert (tmp_path / "file").read_bytes() == before
+
+
 def test_metadata_has_to_be_json(tmp_path: Path) -> None:
     """What JSON cannot hold is refused before anything is written."""
     with pytest.raises(TypeError):
@@ -247,6 +313,9 @@ def ours(metadata: Any, sha256: Any = "0" * 64) -> dict[str, Any]:
         ours('{"a": "\ud800"}'),
         {"t": {"dtype": "F32", "shape": [2**40], "data_offsets": [0, 2**42]}},
         {"t": {"dtype": "F99", "shape": [1], "data_offsets": [0, 4]}},
+        {"t": {"dtype": "F32", "shape": [0, 2**62, 2**62], "data_offsets": [0, 0]}, **ours("{}")},
+        ours('{"kind": "model", "kind": "model"}'),
+        b'{"__metadata__": {}, "__metadata__": {"easyvae": "{}"}}',
     ],
     ids=lambda header: str(header)[:40],
 )
@@ -278,6 +347,43 @@ def test_forged_offsets_are_refused(offsets: Any, size: int, tmp_path: Path) -> 
         bytes(size),
     )
     refused(tmp_path / "file")
+
+
+def test_a_tensor_given_twice_is_refused(tmp_path: Path) -> None:
+    """Even where both entries agree."""
+    write_tensors(tmp_path / "file", {"a": torch.ones(1)}, {})
+    data = (tmp_path / "file").read_bytes()
+    header = data[8 : 8 + int.from_bytes(data[:8], "little")].rstrip()
+    entry = header[header.index(b'"a":') : -1]
+    forge(tmp_path / "file", header[:-1] + b"," + entry + b"}", data[-4:])
+    assert "names a twice" in refused(tmp_path / "file")
+
+
+def test_what_a_file_says_stays_on_one_short_line(tmp_path: Path) -> None:
+    """Names of a megabyte, line breaks and escape codes do not reach a terminal or a log."""
+    for name in ("x" * 900_000, "a\nERROR: all is lost\x1b[2J", "\ud800"):
+        header = {name: {"dtype": "F32", "shape": ["no"], "data_offsets": [0, 4]}, **ours("{}")}
+        forge(tmp_path / "file", header, bytes(4))
+        text = refused(tmp_path / "file")
+        assert len(text) < len(str(tmp_path)) + 600
+        assert text.isprintable()
+
+
+@pytest.mark.skipif(os.name != "posix", reason="pipes with a name are a matter of POSIX")
+def test_a_pipe_is_refused_rather_than_waited_for(tmp_path: Path) -> None:
+    """So is a device, which has no end."""
+    os.mkfifo(tmp_path / "pipe")
+    for path in (tmp_path / "pipe", Path("/dev/zero")):
+        assert "not a regular file" in refused(path)
+
+
+def test_a_file_that_shrinks_while_it_is_read_is_refused(path: Path) -> None:
+    """Its header has been read, and then it is cut."""
+    write_tensors(path, {"a": torch.zeros(100_000)}, {})  # more than a file's buffer holds
+    with open_tensors(path) as file:
+        path.write_bytes(path.read_bytes()[:-1])
+        with pytest.raises(ModelFileError, match="cut short"):
+            file.read()
 
 
 def test_other_safetensors_files_are_refused(tmp_path: Path) -> None:
@@ -327,6 +433,30 @@ def test_folders_and_missing_files(tmp_path: Path) -> None:
         read_tensors(tmp_path / "absent")
     with pytest.raises(FileNotFoundError, match=r"model\.safetensors"):
         VAE.load(tmp_path)
+
+
+def test_settings_are_read_with_distrust(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A JSON object comes back; anything else, or too much of it, is refused by its path."""
+    path = tmp_path / "run.json"
+    path.write_text('{"é": [1, null]}', encoding="utf-8")
+    assert read_json(path) == {"é": [1, None]}
+    for text, says in (
+        (b"", "is not JSON"),
+        (b"[" * 100_000, "is not JSON"),
+        (b"\xff", "is not JSON"),
+        (b'{"a": 1, "a": 2}', "names a twice"),
+        (b"[]", "is not a JSON object"),
+    ):
+        path.write_bytes(text)
+        with pytest.raises(ModelFileError, match=says) as caught:
+            read_json(path)
+        assert caught.value.path == path
+    monkeypatch.setattr(files, "MAX_JSON", 100)
+    path.write_text(json.dumps({"a": "x" * 100}))
+    with pytest.raises(ModelFileError, match="more than 0 MB"):
+        read_json(path)
+    with pytest.raises(FileNotFoundError, match="absent"):
+        read_json(tmp_path / "absent")
 
 
 def test_the_error_is_a_value_error_with_a_path() -> None:

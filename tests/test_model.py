@@ -6,7 +6,7 @@ import math
 import os
 import stat
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import numpy as np
 import pytest
@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from easyvae import VAE, Posterior, VAEOutput, interpolate
 from easyvae.blocks import ACTIVATIONS
 from easyvae.checkpoint import ModelFileError
-from easyvae.files import read_tensors, write_tensors
+from easyvae.files import TensorFile, read_tensors, write_tensors
 from easyvae.losses import kl_divergence
 from easyvae.model_file import FORMAT_VERSION
 
@@ -502,6 +502,11 @@ def test_file_mode_follows_the_umask(mask: int, tmp_path: Path) -> None:
     assert stat.S_IMODE((tmp_path / "m.safetensors").stat().st_mode) == 0o666 & ~mask
 
 
+NESTED: list[Any] = []
+for _ in range(500):
+    NESTED = [NESTED]
+
+
 def broken(**changes: Any) -> dict[str, Any]:
     return {"kind": "model", "version": 1, "config": {**tiny().config, **changes}}
 
@@ -512,6 +517,34 @@ def broken(**changes: Any) -> dict[str, Any]:
         ({"kind": "checkpoint"}, "not a model"),
         ({}, "not a model"),
         ({**broken(), "version": 2}, "upgrade easyvae"),
+        ({**broken(), "version": 10**30}, "upgrade easyvae"),
+        ({**broken(), "version": 0}, "format version 0, which there has never been"),
+        ({**broken(), "version": True}, "never been"),
+        ({**broken(), "version": 1.0}, "never been"),
+        ({**broken(), "version": "1"}, "never been"),
+        ({**broken(), "version": None}, "never been"),
+        ({**broken(), "dtype": "int8"}, "`dtype`"),
+        ({**broken(), "dtype": ["float32"]}, "config that no model fits"),
+        ({"kind": "model", "version": 1, "config": {}}, "`channels`"),
+        ({"kind": "model", "version": 1, "config": {"channels": [8, 16]}}, "'latent'"),
+        (broken(channels=[8, 16.0]), r"`channels\[1\]`"),
+        (broken(channels=[True, 16]), r"`channels\[0\]`"),
+        (broken(channels=[math.nan, 16]), r"`channels\[0\]`"),
+        (broken(channels={"a": 1}), "list of `channels`"),
+        (broken(channels=NESTED), r"`channels\[0\]`"),
+        (broken(latent=NESTED), "`latent`"),
+        (broken(image_size=10**400), "config that no model fits"),
+        (broken(kernel_size="4"), "`kernel_size`"),
+        (broken(stride=[2, -2]), r"`stride\[1\]`"),
+        (broken(in_channels=1e300), "`in_channels`"),
+        (broken(activation=["silu"]), "`activation`"),
+        (broken(activation={"silu": 1}), "`activation`"),
+        (broken(activation=None), "`activation`"),
+        (broken(activation="__import__('os').system('true')"), "`activation`"),
+        (broken(norm=True), "`norm`"),
+        (broken(output="os.path"), "`output`"),
+        (broken(self=1), "argument 'self'"),
+        (broken(__class__="VAE"), "argument '__class__'"),
         ({"kind": "model", "version": 1}, "config"),
         ({"kind": "model", "version": 1, "config": [1]}, "config"),
         (broken(channels=[10**9]), "tensor"),
@@ -519,6 +552,7 @@ def broken(**changes: Any) -> dict[str, Any]:
         (broken(channels=[10**30]), "config"),
         (broken(channels=[1] * 1000, kernel_size=1, stride=1), "1000 layers"),
         (broken(residual_blocks=10**9), "layers"),
+        (broken(residual_blocks=1), "6 layers"),
         (broken(residual_blocks=[0, 10**9]), "layers"),
         (broken(hidden=[1] * 1000), "1002 layers"),
         (broken(hidden="8" * 1000), "1002 layers"),
@@ -540,7 +574,7 @@ def broken(**changes: Any) -> dict[str, Any]:
         (broken(activation="os.system"), "activation"),
         (broken(norm="builtins.eval"), "norm"),
         (broken(output=None), "output"),
-        (broken(unknown=1), "unknown"),
+        (broken(unknown=1), "argument 'unknown'"),
     ],
 )
 def test_files_that_no_model_fits_are_refused(
@@ -555,7 +589,99 @@ def test_files_that_no_model_fits_are_refused(
     assert str(path) in str(caught.value)
 
 
-@pytest.mark.parametrize("change", ["missing", "extra", "renamed", "shape", "kind"])
+def test_a_class_made_from_a_model_loads_as_itself(tmp_path: Path) -> None:
+    """Also where its constructor only passes its arguments on."""
+
+    class Mine(VAE):
+        def __init__(self, *args: Any, **options: Any) -> None:
+            super().__init__(*args, **options)
+
+    Mine([8], 4, image_size=8).save(tmp_path / "m.safetensors")
+    assert type(Mine.load(tmp_path / "m.safetensors")) is Mine
+
+
+def test_nothing_is_read_of_a_file_that_does_not_fit(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Version, config, names, shapes and dtypes are compared before a tensor is allocated."""
+    path = tmp_path / "m.safetensors"
+
+    def read(file: TensorFile) -> NoReturn:
+        raise AssertionError(f"{file.path} was read")
+
+    monkeypatch.setattr(TensorFile, "read", read)
+    tensors = tiny().state_dict()
+    double = {name: t.double() for name, t in tensors.items()}
+    for metadata, content in (
+        ({**broken(), "version": 2}, tensors),
+        (broken(channels=[10**9]), tensors),
+        (broken(latent=5), tensors),
+        (broken(unknown=1), tensors),
+        (broken(), {"a": torch.zeros(1)}),
+        ({**broken(), "dtype": "float32"}, double),
+    ):
+        write_tensors(path, content, metadata)
+        with pytest.raises(ModelFileError):
+            VAE.load(path)
+    tiny().save(path)
+    with pytest.raises(AssertionError, match="was read"):
+        VAE.load(path)
+
+
+@pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf])
+def test_weights_that_are_not_finite_have_to_be_asked_for(value: float, tmp_path: Path) -> None:
+    """The error names tensors and counts; with the argument the file loads as it is."""
+    path = tmp_path / "m.safetensors"
+    model = tiny(norm="batch")
+    with torch.no_grad():
+        model.encoder.mean.bias[1:3] = value
+        model.encoder.stages[0][1].running_var[0] = value  # a buffer decides as much
+    model.save(path)
+    with pytest.raises(ModelFileError, match="NaN or infinite") as caught:
+        VAE.load(path)
+    for part in ("encoder.mean.bias (2 of 4 values)", "running_var (1 of", "allow_nonfinite=True"):
+        assert part in str(caught.value)
+    loaded = VAE.load(path, allow_nonfinite=True)
+    torch.testing.assert_close(loaded.encoder.mean.bias, model.encoder.mean.bias, equal_nan=True)
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float64])
+def test_the_weights_are_of_the_type_that_the_file_names(
+    dtype: torch.dtype, tmp_path: Path
+) -> None:
+    """A model of any float type loads as such; one tensor of another, or all of them, is refused.
+
+    So is a model of two types, when it is saved: nobody could tell which was meant.
+    """
+    path = tmp_path / "m.safetensors"
+    tiny().to(dtype).save(path)
+    tensors, metadata = read_tensors(path)
+    assert metadata["dtype"] == str(dtype).removeprefix("torch.")
+    assert {p.dtype for p in VAE.load(path).parameters()} == {dtype}
+    mixed = {**tensors, "encoder.mean.bias": tensors["encoder.mean.bias"].float()}
+    floats = {name: t.float() for name, t in tensors.items()}
+    older = {key: value for key, value in metadata.items() if key != "dtype"}
+    write_tensors(path, tensors, older)
+    assert {p.dtype for p in VAE.load(path).parameters()} == {dtype}
+    for content, says in (
+        (mixed, r"encoder\.mean\.bias is torch\.float32"),
+        (floats, "instead of"),
+    ):
+        write_tensors(path, content, metadata)
+        with pytest.raises(ModelFileError, match=says):
+            VAE.load(path)
+    write_tensors(path, mixed, older)
+    with pytest.raises(ModelFileError, match="fit its config"):
+        VAE.load(path)
+    model = tiny()
+    model.decoder.to(dtype)
+    before = path.read_bytes()
+    with pytest.raises(TypeError, match=r"float32.*model\.float\(\)"):
+        model.save(path)
+    assert path.read_bytes() == before
+
+
+@pytest.mark.parametrize("change", ["missing", "extra", "renamed", "shape", "kind", "width"])
 def test_tensors_that_do_not_fit_are_refused(change: str, tmp_path: Path) -> None:
     """A missing, extra, renamed or misshapen tensor is refused by name."""
     path = tmp_path / "m.safetensors"
@@ -570,6 +696,8 @@ def test_tensors_that_do_not_fit_are_refused(change: str, tmp_path: Path) -> Non
         tensors["encoder.mean.weight"] = weight[:2]
     if change == "kind":
         tensors["encoder.mean.weight"] = weight.long()
+    if change == "width":
+        tensors["encoder.mean.weight"] = weight.double()
     write_tensors(path, tensors, metadata)
     with pytest.raises(ModelFileError, match=r"fit its config: encoder\.mean\.weight"):
         VAE.load(path)

@@ -1,5 +1,6 @@
 """Devices, precision, and training in two processes."""
 
+import json
 import os
 import subprocess
 import sys
@@ -135,18 +136,90 @@ rank = os.environ["RANK"]
 original = Trainer.step
 
 
-def step(self, batch, at, *, stop):
-    stopping = original(self, batch, at, stop=stop)
+def step(self, batch, at, **options):
+    stopping, saving = original(self, batch, at, **options)
     if at.step == 2 and rank == "1":
         os.kill(os.getpid(), signal.SIGTERM)
     if stopping:
         Path(f"stopped-{rank}").write_text(f"after {at.step}")
-    return stopping
+    return stopping, saving
 
 
 Trainer.step = step
 model = VAE([4], 2, image_size=8)
 fit(model, torch.rand(400, 3, 8, 8), progress=False, device="cpu", out="run", validation=None)
+"""
+
+
+def test_an_error_in_one_process_ends_the_other(tmp_path: Path) -> None:
+    """Even if it is caught and its process lives on: no process waits for one that has gone on.
+
+    A full disk at a checkpoint, in an epoch and at its end; a folder that is in use; settings that
+    differ; a checkpoint that only one of them cannot read; data that only one has.
+    """
+    pytest.importorskip("accelerate")
+    (tmp_path / "script.py").write_text(FAILING)
+    done = torchrun("script.py", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    for name, (errors, first) in json.loads((tmp_path / "errors").read_text()).items():
+        assert sorted(errors) == sorted([first, "RuntimeError"]), name
+
+
+FAILING = """
+import errno, json, os, time, torch
+from pathlib import Path
+from easyvae import VAE, checkpoint, fit, training
+from easyvae.locks import drop_lock, take_lock
+from easyvae.processes import choose_processes
+
+torch.set_num_threads(1)
+processes = choose_processes(None, "cpu")
+rank = processes.rank
+images = torch.rand(60, 3, 8, 8, generator=torch.Generator().manual_seed(1))
+write, read = checkpoint.write_tensors, checkpoint.read_tensors
+found = {}
+
+
+def full(path, *args, **options):
+    raise OSError(errno.ENOSPC, "No space left on device", str(path))
+
+
+def run(name, expected, data=images, **options):
+    torch.manual_seed(0)
+    error = None
+    began = time.monotonic()
+    try:
+        fit(VAE([4], 2, image_size=8), data, progress=False, device="cpu", **options)
+    except (OSError, ValueError, RuntimeError) as raised:
+        error = raised
+    if time.monotonic() - began > 30:
+        raise SystemExit(f"{name}: rank {rank} has waited")
+    names = [None, None]
+    torch.distributed.all_gather_object(names, type(error).__name__)
+    if expected is not None:
+        found[name] = names, expected
+
+
+checkpoint.write_tensors = full
+run("at the end of an epoch", "OSError", epochs=1, out="a")
+training.CHECKPOINT_SECONDS = 0.0 if rank == 1 else 1e9  # the clocks need not agree
+run("in an epoch", "OSError", epochs=1, out="b")
+checkpoint.write_tensors, training.CHECKPOINT_SECONDS = write, 1e9
+Path("c").mkdir(exist_ok=True)
+lock = take_lock(Path("c/.lock")) if rank == 0 else None
+run("a folder in use", "ValueError", epochs=1, out="c")
+if lock:
+    drop_lock(lock)
+run("nothing wrong", None, epochs=1, out="c")
+run("other settings", "ValueError", epochs=1, seed=1, out="c")
+if rank == 1:
+    checkpoint.read_tensors = full
+run("a checkpoint for one", "OSError", epochs=2, out="c")
+checkpoint.read_tensors = read
+run("data for the second", "ImageError", "nowhere" if rank == 0 else images, epochs=1)
+run("data for the first", "ImageError", "nowhere" if rank == 1 else images, epochs=1)
+if rank == 0:
+    Path("errors").write_text(json.dumps(found))
 """
 
 

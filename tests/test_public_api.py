@@ -69,7 +69,7 @@ SIGNATURES: dict[str, str] = {
     "VAE.decode": "(self, z)",
     "VAE.forward": "(self, x, *, generator=None)",
     "VAE.save": "(self, path)",
-    "VAE.load": "(path, *, device='cpu')",
+    "VAE.load": "(path, *, device='cpu', allow_nonfinite=False)",
     "BetaLoss": "(beta=1.0, *, reconstruction='bce', free_bits=0.0, reduction='mean')",
     "BetaLoss.terms": "(self, output, x)",
     "reparameterize": "(mean, log_var, *, generator=None)",

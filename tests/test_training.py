@@ -1,5 +1,6 @@
 """`fit`: what a run computes, leaves, resumes and refuses."""
 
+import errno
 import json
 import math
 import os
@@ -52,11 +53,11 @@ def stop_at(monkeypatch: pytest.MonkeyPatch, step: int, what: Any) -> None:
     """Makes something happen after step number `step` (from 0) of any run."""
     original = Trainer.step
 
-    def stepping(self: Trainer, batch: Any, at: Any, *, stop: bool) -> bool:
-        stopping = original(self, batch, at, stop=stop)
+    def stepping(self: Trainer, batch: Any, at: Any, **options: bool) -> tuple[bool, bool]:
+        asked = original(self, batch, at, **options)
         if at.step == step + 1:
             what()
-        return stopping
+        return asked
 
     monkeypatch.setattr(Trainer, "step", stepping)
 
@@ -436,6 +437,44 @@ class TestRunFolder:
             run(small_model(), out=tmp_path, **options)
         assert (tmp_path / "run.json").read_bytes() == before
 
+    @pytest.mark.parametrize(
+        "validation", [None, 0.2, digits(20, seed=9)], ids=["none", "share", "data"]
+    )
+    def test_a_loader_of_other_images_is_refused(self, tmp_path: Path, validation: Any) -> None:
+        """As many images of another kind, in a loader of the same kind, are other data."""
+
+        def loader(seed: int, **options: Any) -> "DataLoader[Any]":
+            return DataLoader(TensorDataset(digits(90, seed=seed)), batch_size=10, **options)
+
+        run(small_model(), loader(1), validation=validation, out=tmp_path)
+        run(small_model(), loader(1), validation=validation, out=tmp_path)
+        for other in (loader(2), loader(1, shuffle=True)):
+            with pytest.raises(ValueError, match=r"differs in data \(other pictures"):
+                run(small_model(), other, validation=validation, out=tmp_path)
+
+    def test_a_loader_that_is_never_the_same_says_so(
+        self, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        """It resumes all the same: its number is all there is to compare."""
+        chance = np.random.default_rng()
+        data = Rows(digits(), lambda x: x.float() / 255 * chance.random())
+        for epochs in (1, 2):
+            loader = DataLoader(data, batch_size=30)
+            history = run(
+                small_model(), loader, validation=None, out=tmp_path, epochs=epochs, progress=True
+            )
+        assert history["epoch"] == [1, 2]
+        assert "other data will be noticed by their number only" in capsys.readouterr().err
+
+    def test_another_number_of_processes_is_refused(self, tmp_path: Path) -> None:
+        """Each looks at its own part of a batch, so the numbers would not be the same."""
+        run(small_model(), out=tmp_path)
+        settings = json.loads((tmp_path / "run.json").read_text())
+        settings["must_match"]["processes"] = 2
+        (tmp_path / "run.json").write_text(json.dumps(settings))
+        with pytest.raises(ValueError, match=r"differs in processes \(2, now 1\)"):
+            run(small_model(), out=tmp_path)
+
     def test_another_model_is_refused(self, tmp_path: Path) -> None:
         """So is a model of other channels."""
         run(small_model(), out=tmp_path)
@@ -465,6 +504,17 @@ class TestRunFolder:
         run(small_model(), out=tmp_path)
         assert History.from_csv(tmp_path / "history.csv").rows == history.rows
 
+    def test_a_checkpoint_that_was_not_removed_is(self, tmp_path: Path) -> None:
+        """Killed between a checkpoint and the removal of the one before, the next call does it."""
+        run(small_model(), out=tmp_path, epochs=1)
+        (path,) = (tmp_path / "checkpoints").iterdir()
+        before = path.read_bytes()
+        run(small_model(), out=tmp_path)
+        path.write_bytes(before)
+        run(small_model(), out=tmp_path)
+        names = [path.name for path in (tmp_path / "checkpoints").iterdir()]
+        assert names == ["step-000000006.safetensors"]
+
     def test_a_newer_checkpoint_is_refused(self, tmp_path: Path) -> None:
         """It asks for an upgrade, before anything is loaded."""
         run(small_model(), out=tmp_path)
@@ -473,6 +523,71 @@ class TestRunFolder:
         write_tensors(path, tensors, metadata | {"version": 2})
         with pytest.raises(ModelFileError, match="upgrade easyvae"):
             run(small_model(), out=tmp_path)
+
+    @pytest.mark.parametrize(
+        "change",
+        [
+            lambda m: m.pop("progress"),
+            lambda m: m["progress"].update(more=1),
+            lambda m: m.pop("model"),
+            lambda m: m.update(model=5),
+            lambda m: m.update(model={"dict": [["a", {"tensor": "a"}]]}),
+            lambda m: m["model"]["dict"].pop(),
+            lambda m: m["model"]["dict"][0].__setitem__(1, {"tensor": "model.encoder.mean.bias"}),
+            lambda m: m.update(optimizer={"dict": []}),
+            lambda m: m.update(optimizer={"import": "os"}),
+        ],
+    )
+    def test_a_forged_checkpoint_is_refused(self, tmp_path: Path, change: Any) -> None:
+        """Whole and with a right checksum, but none that a run has written: one kind of error.
+
+        The model is as it was: all that can fail comes before.
+        """
+        run(small_model(), out=tmp_path)
+        (path,) = (tmp_path / "checkpoints").glob("*.safetensors")
+        tensors, metadata = read_tensors(path)
+        change(metadata)
+        write_tensors(path, tensors, metadata)
+        model = small_model()
+        with pytest.raises(ModelFileError, match=r"does not fit") as caught:
+            run(model, out=tmp_path)
+        assert caught.value.path == path
+        assert same_weights(model, small_model())
+
+    @pytest.mark.parametrize("text", ["", "{", "[]", "{}", '{"must_match": 5}', "[" * 10_000])
+    def test_damaged_settings_are_refused_by_name(self, tmp_path: Path, text: str) -> None:
+        """What a run was made of cannot be compared with a `run.json` that does not tell."""
+        run(small_model(), out=tmp_path)
+        (tmp_path / "run.json").write_text(text)
+        with pytest.raises(ModelFileError) as caught:
+            run(small_model(), out=tmp_path)
+        assert caught.value.path == tmp_path / "run.json"
+
+    def test_a_failed_checkpoint_keeps_the_one_before(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """With the disk full at the second epoch, the first one's state resumes exactly."""
+        calls: list[Path] = []
+        whole = small_model()
+        run(whole, epochs=3)
+
+        def full(self: Path, target: Path) -> Path:
+            if Path(target).name == "step-000000006.safetensors":
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+            calls.append(Path(target))
+            return rename(self, target)
+
+        rename = Path.replace
+        with monkeypatch.context() as patch:
+            patch.setattr(Path, "replace", full)
+            with pytest.raises(OSError, match=r"No space left .*step-000000006\.safetensors"):
+                run(small_model(), out=tmp_path, epochs=3)
+        names = [path.name for path in (tmp_path / "checkpoints").iterdir()]
+        assert names == ["step-000000003.safetensors"]
+        assert not list(tmp_path.rglob("*.tmp"))
+        resumed = small_model()
+        run(resumed, out=tmp_path, epochs=3)
+        assert same_weights(resumed, whole)
 
     def test_persistent_workers_do_not_keep_the_folder(self, tmp_path: Path) -> None:
         """Workers that live on after the run have not inherited its lock."""
@@ -490,6 +605,22 @@ class TestRunFolder:
                 run(small_model(), out=tmp_path)
 
         run(small_model(), out=tmp_path, epochs=1, callbacks=[second])
+
+    def test_a_folder_that_cannot_be_tidied_is_not_kept(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """What a killed run has left may be another user's; the error does not keep the lock."""
+        (tmp_path / ".run.json.0.tmp").write_text("")
+
+        def refuse(path: Path, **options: Any) -> None:
+            raise PermissionError(errno.EPERM, "Operation not permitted", str(path))
+
+        with monkeypatch.context() as patch:
+            patch.setattr(Path, "unlink", refuse)
+            with pytest.raises(PermissionError, match=r"run\.json\.0\.tmp"):
+                run(small_model(), out=tmp_path)
+        run(small_model(), out=tmp_path, epochs=1)
+        assert not (tmp_path / ".run.json.0.tmp").exists()
 
     def test_a_damaged_checkpoint_is_refused_by_name(self, tmp_path: Path) -> None:
         """The error carries the path; nothing is loaded in part."""

@@ -1,10 +1,7 @@
 """Run folders: model, history, settings, and checkpoints from which a run goes on exactly."""
 
-import contextlib
-import errno
 import json
 import os
-import sys
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -15,8 +12,9 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from easyvae.files import ModelFileError as ModelFileError  # part of this module's interface
-from easyvae.files import read_tensors, write_file, write_tensors
+from easyvae.files import check_tensors, read_json, read_tensors, write_file, write_tensors
 from easyvae.history import History, Row
+from easyvae.locks import drop_lock, take_lock
 from easyvae.model import VAE
 
 VERSION = 1
@@ -80,26 +78,27 @@ class RunFolder:
         if self.path.exists() and not self.path.is_dir():
             raise ValueError(f"`out` (={str(self.path)!r}) is a file; it must be a folder")
         self._checkpoints.mkdir(parents=True, exist_ok=True)
-        self._lock = (self.path / ".lock").open("ab")
         try:
-            _lock_file(self._lock)
-        except (BlockingIOError, PermissionError):
-            self._lock.close()
+            self._lock = take_lock(self.path / ".lock")
+        except BlockingIOError:
             raise ValueError(
                 f"`out` (={str(self.path)!r}) is in use by another process; wait for it to end, "
                 "or choose another folder"
             ) from None
-        for name in ("run.json", "history.csv", "model.safetensors", "checkpoints/step-*"):
-            folder, _, file = name.rpartition("/")
-            for leftover in (self.path / folder).glob(f".{file}.*.tmp"):
-                leftover.unlink(missing_ok=True)
+        try:
+            for name in ("run.json", "history.csv", "model.safetensors", "checkpoints/step-*"):
+                folder, _, file = name.rpartition("/")
+                for leftover in (self.path / folder).glob(f".{file}.*.tmp"):
+                    leftover.unlink(missing_ok=True)
+        except BaseException:
+            drop_lock(self._lock)
+            raise
         return self
 
     def __exit__(self, *error: object) -> None:
         """Lets other processes in."""
         if self._lock is not None:
-            _unlock_file(self._lock)
-            self._lock.close()
+            drop_lock(self._lock)
 
     def open(self, settings: dict[str, Any], *, resume: bool) -> dict[str, Any] | None:
         """Begins a run with these settings, or makes sure that they are those of the run there.
@@ -115,7 +114,7 @@ class RunFolder:
             self._clear()
         before = self._settings()
         if before is not None:
-            _compare(self.path, before.get("must_match", {}), settings["must_match"])
+            _compare(self.path, before["must_match"], settings["must_match"])
         elif any(self._checkpoints.glob("step-*.safetensors")):
             raise ValueError(
                 f"`out` (={str(self.path)!r}) holds checkpoints but no run.json to tell what "
@@ -128,12 +127,10 @@ class RunFolder:
     def _settings(self) -> dict[str, Any] | None:
         path = self.path / "run.json"
         try:
-            settings = json.loads(path.read_text(encoding="utf-8"))
+            settings = read_json(path)
         except FileNotFoundError:
             return None
-        except ValueError as error:
-            raise ModelFileError(path, f"is not JSON ({error})") from None
-        if not isinstance(settings, dict):
+        if not isinstance(settings.get("must_match"), dict):
             raise ModelFileError(path, "is not a run's settings")
         return settings
 
@@ -173,11 +170,14 @@ class RunFolder:
             "optimizer": _pack("optimizer", optimizer.state_dict(), tensors),
         }
         path = self._checkpoints / f"step-{progress.step:09}.safetensors"
-        write_tensors(path, tensors, metadata)
+        write_tensors(path, tensors, metadata, max_header=MAX_HEADER)
+        self._remove_others(path)
+        History(progress.rows).to_csv(self.path / "history.csv")
+
+    def _remove_others(self, path: Path) -> None:
         for other in self._checkpoints.glob("step-*.safetensors"):
             if other != path:
                 other.unlink(missing_ok=True)
-        History(progress.rows).to_csv(self.path / "history.csv")
 
     def restore(self, model: nn.Module, optimizer: Optimizer) -> Progress | None:
         """Puts the newest complete checkpoint into a model and its optimizer.
@@ -186,7 +186,7 @@ class RunFolder:
             Where the run stood, or `None` if there is no checkpoint.
 
         Raises:
-            ModelFileError: If the newest is damaged and there is no other.
+            ModelFileError: If the newest is damaged and there is no other, or does not fit.
         """
         fault: ModelFileError | None = None
         for path in sorted(self._checkpoints.glob("step-*.safetensors"), reverse=True):
@@ -201,12 +201,20 @@ class RunFolder:
                     f"is a {metadata.get('kind')} of version {metadata.get('version')}, and this "
                     f"easyvae reads checkpoints of version {VERSION}: upgrade easyvae",
                 )
-            model.load_state_dict(_unpack(metadata["model"], tensors))
-            optimizer.load_state_dict(_unpack(metadata["optimizer"], tensors))
+            try:  # all that can fail comes before the model is touched
+                progress = Progress(**metadata["progress"])
+                state = _unpack(metadata["model"], tensors)
+                check_tensors(path, state, model.state_dict())
+                optimizer.load_state_dict(_unpack(metadata["optimizer"], tensors))
+            except ModelFileError:
+                raise
+            except Exception as error:  # whole, and not what any run has written
+                raise ModelFileError(path, f"does not fit this run ({error!r})") from error
+            model.load_state_dict(state)
             _match_layouts(optimizer)
-            progress = Progress(**metadata["progress"])
-            if self._owner:  # the table may have missed the last epoch, had the run been killed
+            if self._owner:  # what a kill after this checkpoint may have left undone
                 History(progress.rows).to_csv(self.path / "history.csv")
+                self._remove_others(path)
             return progress
         if fault is not None:
             raise fault
@@ -267,34 +275,3 @@ def _match_layouts(optimizer: Optimizer) -> None:
         for key, value in state.items():
             if isinstance(value, Tensor) and value.shape == parameter.shape:
                 state[key] = torch.empty_like(parameter, dtype=value.dtype).copy_(value)
-
-
-def _lock_file(file: IO[bytes]) -> None:
-    """Takes an exclusive lock that the system drops when the process ends.
-
-    Where the file system has no locks, there is none, and no error.
-
-    Raises:
-        BlockingIOError: If another process has it; on Windows PermissionError.
-    """
-    if sys.platform == "win32":
-        import msvcrt
-
-        msvcrt.locking(file.fileno(), msvcrt.LK_NBLCK, 1)
-    else:
-        import fcntl
-
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
-            if error.errno not in (errno.ENOLCK, errno.ENOSYS, errno.ENOTSUP):
-                raise
-
-
-def _unlock_file(file: IO[bytes]) -> None:
-    """Drops the lock, also for processes that have inherited the file: workers of a loader."""
-    if sys.platform != "win32":
-        import fcntl
-
-        with contextlib.suppress(OSError):
-            fcntl.flock(file, fcntl.LOCK_UN)

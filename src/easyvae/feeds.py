@@ -1,7 +1,7 @@
 """From whatever a user calls data to what the training loop reads: batches by epoch."""
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from os import PathLike
 from typing import Any, NamedTuple, Protocol
@@ -49,8 +49,8 @@ class Source(NamedTuple):
     Attributes:
         feed: The batches.
         images: How many images an epoch has, or `None` where a loader does not tell.
-        fingerprint: Changes with the images, their order and which of them are used; for a
-            loader, with their number.
+        fingerprint: Tells what changes with the images, their order and which of them are used.
+            For a loader it reads some of them, see `LoaderBatches.digest`.
         batch_size: Images per batch, or `None` where a loader does not tell.
         origin: What was opened to get the images, or `None` where nobody has said.
         share: Which fraction of the data it is, if it was set aside for validation.
@@ -58,7 +58,7 @@ class Source(NamedTuple):
 
     feed: Feed
     images: int | None
-    fingerprint: str
+    fingerprint: Callable[[], str]
     batch_size: int | None
     origin: str | None = None
     share: float | None = None
@@ -157,7 +157,7 @@ class SourceOpener:
         )
         digest = hashlib.sha256(f"{pictures.fingerprint} {pictures.flip and shuffle}".encode())
         digest.update(indices.numpy().tobytes())
-        known = digest.hexdigest()
+        known = digest.hexdigest
         return Source(feed, feed.images_per_epoch, known, self.batch_size, pictures.origin)
 
     def _stream(self, loader: "DataLoader[Any]") -> Source:
@@ -169,8 +169,19 @@ class SourceOpener:
         feed = LoaderBatches(
             loader, shape=self.shape, seed=self.seed, rank=self.rank, world=self.world
         )
-        known = f"{len(feed)} batches, {feed.images_per_epoch} images"  # all that is cheap to know
-        return Source(feed, feed.images_per_epoch, known, loader.batch_size)
+
+        def fingerprint() -> str:
+            sampler = type(getattr(loader, "sampler", None)).__name__
+            known = f"{len(feed)} batches, {feed.images_per_epoch} images, {sampler}"
+            digest = feed.digest()
+            if digest is None:
+                self.say.line(
+                    "the DataLoader gives other images at every reading: when this run is "
+                    "resumed, other data will be noticed by their number only"
+                )
+            return f"{known}, {digest}"
+
+        return Source(feed, feed.images_per_epoch, fingerprint, loader.batch_size)
 
 
 def _is_whole(loader: "DataLoader[Any]") -> bool:

@@ -3,21 +3,29 @@
 Nothing here is ever unpickled, and no name read from a file is looked up as code.
 """
 
+import errno
 import hashlib
 import json
 import os
-import threading
-from collections.abc import Mapping
+import secrets
+import stat
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import safetensors.torch
 import torch
-from safetensors import SafetensorError
 from torch import Tensor
+
+from easyvae.headers import DTYPES, Entry, is_crowded, parse_entries, parse_json
 
 MAX_HEADER = 1_000_000
 """Largest header of a model file, in bytes: it is read before anything is known to be true."""
+MAX_JSON = 100_000_000
+"""Largest file of settings, in bytes."""
+MAX_FAULT = 500
+"""Longest fault that an error shows: a hostile file can have names of a megabyte."""
 
 
 class ModelFileError(ValueError):
@@ -28,8 +36,11 @@ class ModelFileError(ValueError):
     """
 
     def __init__(self, path: str | os.PathLike[str], fault: str) -> None:
-        """Names the file and its fault."""
-        super().__init__(f"{os.fspath(path)}: {fault}")
+        """Names the file and its fault, in one printable line."""
+        # What a file says must not forge a line of a log, or be too strange to print.
+        line = "".join(c if c.isprintable() else ascii(c)[1:-1] for c in fault[: MAX_FAULT + 1])
+        line = line if len(line) <= MAX_FAULT else f"{line[:MAX_FAULT]}..."
+        super().__init__(f"{os.fspath(path)}: {line}")
         self.path = Path(path)
 
 
@@ -40,46 +51,189 @@ def write_file(path: str | os.PathLike[str], data: bytes) -> None:
     process's umask.
 
     Raises:
-        OSError: If the disk is full or the folder cannot be written; nothing is left behind.
+        OSError: If the disk is full or the folder cannot be written; it names `path`, and nothing
+            is left behind.
     """
     path = Path(path)
-    beside = path.with_name(f".{path.name}.{os.getpid()}-{threading.get_ident()}.tmp")
+    # A name that nobody can have foreseen, and made a link of to some other file.
+    beside = path.with_name(f".{path.name}.{secrets.token_hex(8)}.tmp")
     try:
-        with beside.open("wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        beside.replace(path)
-    except BaseException:
-        beside.unlink(missing_ok=True)
-        raise
-    if os.name == "posix":  # elsewhere a folder cannot be opened, and need not be
-        folder = os.open(path.parent, os.O_RDONLY)
         try:
-            os.fsync(folder)
-        finally:
-            os.close(folder)
+            with beside.open("xb") as file:
+                file.write(data)
+                file.flush()
+                os.fsync(file.fileno())
+            beside.replace(path)
+        except BaseException:
+            beside.unlink(missing_ok=True)
+            raise
+        _flush_folder(path.parent)
+    except OSError as error:
+        if error.errno is None:
+            raise
+        # A full disk's error names no file, and others the one beside it, which is gone.
+        raise OSError(error.errno, error.strerror, str(path)) from error
+
+
+def _flush_folder(path: Path) -> None:
+    """Makes the disk keep a new name, where the system and the folder's permissions allow it."""
+    if os.name != "posix":  # elsewhere a folder cannot be opened, and need not be
+        return
+    try:
+        folder = os.open(path, os.O_RDONLY)
+    except PermissionError:  # one may write to a folder without being allowed to list it
+        return
+    try:
+        os.fsync(folder)
+    except OSError as error:
+        if error.errno not in (errno.EINVAL, errno.ENOTSUP):  # some network disks cannot
+            raise
+    finally:
+        os.close(folder)
 
 
 def write_tensors(
-    path: str | os.PathLike[str], tensors: Mapping[str, Tensor], metadata: Mapping[str, Any]
+    path: str | os.PathLike[str],
+    tensors: Mapping[str, Tensor],
+    metadata: Mapping[str, Any],
+    *,
+    max_header: int = MAX_HEADER,
 ) -> None:
-    """Writes tensors and JSON-able metadata as one safetensors file with a SHA-256 over both."""
+    """Writes tensors and JSON-able metadata as one safetensors file with a SHA-256 over both.
+
+    Raises:
+        TypeError: If a tensor is of a kind that the format does not have, or the metadata are not
+            JSON.
+        ValueError: If there are so many tensors, or so much metadata, that no reader with the
+            same `max_header` would take the file.
+        OSError: See `write_file`.
+    """
+    for name, t in tensors.items():
+        if t.dtype not in DTYPES.values():
+            raise TypeError(f"`{name}` is {t.dtype}, which a file cannot hold")
     ready = {name: t.detach().cpu().contiguous() for name, t in tensors.items()}
     text = json.dumps(metadata, sort_keys=True)
     # One key alone: of several, the format's writer would shuffle the order from call to call.
     header = json.dumps({"metadata": text, "sha256": _digest(ready, text)})
-    write_file(path, safetensors.torch.save(_unshared(ready), metadata={"easyvae": header}))
+    data = safetensors.torch.save(_unshared(ready), metadata={"easyvae": header})
+    length = int.from_bytes(data[:8], "little")
+    if length > max_header or is_crowded(data[8 : 8 + length], max_header):
+        raise ValueError(
+            f"`tensors` (={len(ready)} of them) and `metadata` need a header of {length:,} bytes; "
+            f"a reader takes at most {max_header:,}, a twelfth of them punctuation"
+        )
+    write_file(path, data)
+
+
+def read_json(path: str | os.PathLike[str]) -> dict[str, Any]:
+    """Reads a file with a JSON object in it, such as the settings of a run.
+
+    Raises:
+        OSError: If it cannot be read.
+        ModelFileError: If it holds anything else, see `parse_json`, or more than 100 MB.
+    """
+    with Path(path).open("rb") as file:
+        text = file.read(MAX_JSON + 1)
+    try:
+        if len(text) > MAX_JSON:
+            raise ValueError(f"it has more than {MAX_JSON / 1e6:.0f} MB")
+        found = parse_json(text, most=MAX_JSON)
+    except ValueError as error:
+        raise ModelFileError(path, f"is not JSON ({error})") from None
+    if not isinstance(found, dict):
+        raise ModelFileError(path, "is not a JSON object")
+    return found
+
+
+class TensorFile:
+    """An open file of tensors whose header has been read and whose tensors have not.
+
+    Attributes:
+        path: The file.
+        metadata: What was written beside the tensors. Until `read` it may be anyone's.
+        entries: The kind and shape of each tensor; together they fill the file exactly.
+    """
+
+    def __init__(self, path: Path, file: BinaryIO, max_header: int) -> None:
+        """Reads the header, and nothing if it claims to be larger than the file or the cap."""
+        self.path = path
+        self._file = file
+        size = os.fstat(file.fileno()).st_size
+        length = int.from_bytes(file.read(8), "little")
+        if size < 8 or length > min(size - 8, max_header):
+            raise ModelFileError(path, "is not a safetensors file, or is cut short")
+        self._begin = 8 + length
+        try:
+            header = parse_json(file.read(length), most=max_header)
+            ours = header.get("__metadata__", {})
+            if not isinstance(ours, dict):
+                raise ValueError("its metadata are none")
+        except (ValueError, AttributeError) as error:
+            raise ModelFileError(path, f"is not a safetensors file ({error})") from None
+        if "easyvae" not in ours:
+            raise ModelFileError(path, "is a safetensors file, but not one of easyvae's")
+        try:
+            self.entries = parse_entries(header, size - self._begin)
+            del header
+            inner = parse_json(ours["easyvae"], most=max_header)
+            self._text, self._sha256 = inner["metadata"], inner["sha256"]
+            self.metadata: dict[str, Any] = parse_json(self._text, most=max_header)
+            if not isinstance(self.metadata, dict):
+                raise ValueError("its metadata are none")
+        except (ValueError, TypeError, KeyError, AttributeError) as error:
+            raise ModelFileError(path, f"is damaged ({error})") from None
+
+    def read(self) -> dict[str, Tensor]:
+        """Reads the tensors, and makes sure that they and the metadata are as they were written.
+
+        Raises:
+            ModelFileError: If they are not.
+        """
+        tensors: dict[str, Tensor] = {}
+        try:
+            for name, entry in self.entries.items():
+                t = torch.empty(entry.shape, dtype=entry.dtype)
+                self._file.seek(self._begin + entry.begin)
+                if self._file.readinto(_bytes_of(t)) != t.nbytes:  # type: ignore[attr-defined]  # BinaryIO lacks it
+                    raise ValueError("it is cut short")
+                tensors[name] = t
+            whole = _digest(tensors, self._text) == self._sha256
+        except (ValueError, RuntimeError) as error:
+            raise ModelFileError(self.path, f"is damaged ({error})") from None
+        if not whole:
+            raise ModelFileError(self.path, "is damaged: its contents do not match its checksum")
+        return tensors
+
+
+@contextmanager
+def open_tensors(
+    path: str | os.PathLike[str], *, max_header: int = MAX_HEADER
+) -> Iterator[TensorFile]:
+    """Opens what `write_tensors` wrote and reads its header, or refuses.
+
+    Args:
+        path: The file.
+        max_header: Largest header to read, in bytes.
+
+    Raises:
+        FileNotFoundError: If there is no such file.
+        ModelFileError: If it is no such file, or its header contradicts itself or the file.
+    """
+    path = Path(path)
+    # Looked at before it is opened: a pipe would wait for ever.
+    mode = path.stat().st_mode
+    if stat.S_ISDIR(mode):
+        raise ModelFileError(path, "is a folder, not a model file")
+    if not stat.S_ISREG(mode):
+        raise ModelFileError(path, "is not a regular file")
+    with path.open("rb") as file:
+        yield TensorFile(path, file, max_header)
 
 
 def read_tensors(
     path: str | os.PathLike[str], *, max_header: int = MAX_HEADER
 ) -> tuple[dict[str, Tensor], dict[str, Any]]:
-    """Reads what `write_tensors` wrote, or refuses.
-
-    Args:
-        path: The file.
-        max_header: Largest header to read, in bytes.
+    """Reads what `write_tensors` wrote, or refuses; see `open_tensors`.
 
     Returns:
         The tensors, on the CPU, and the metadata.
@@ -88,42 +242,22 @@ def read_tensors(
         FileNotFoundError: If there is no such file.
         ModelFileError: If it is no such file, or not as it was written.
     """
-    path = Path(path)
-    if path.is_dir():
-        raise ModelFileError(path, "is a folder, not a model file")
-    with path.open("rb") as file:
-        size = os.fstat(file.fileno()).st_size
-        length = int.from_bytes(file.read(8), "little")
-        if size < 8 or length > min(size - 8, max_header):
-            raise ModelFileError(path, "is not a safetensors file, or is cut short")
-        header = _parse_header(path, file.read(length))
-        file.seek(0)
-        data = file.read()
-    try:
-        ours = json.loads(header["easyvae"])
-        text, digest = ours["metadata"], ours["sha256"]
-        metadata = json.loads(text)
-        tensors = safetensors.torch.load(data)
-        whole = isinstance(metadata, dict) and _digest(tensors, text) == digest
-    except KeyError:
-        raise ModelFileError(path, "is a safetensors file, but not one of easyvae's") from None
-    except (SafetensorError, ValueError, TypeError, RuntimeError) as error:
-        raise ModelFileError(path, f"is damaged ({error})") from None
-    if not whole:
-        raise ModelFileError(path, "is damaged: its contents do not match its checksum")
-    return tensors, metadata
+    with open_tensors(path, max_header=max_header) as file:
+        return file.read(), file.metadata
 
 
 def check_tensors(
-    path: str | os.PathLike[str], found: Mapping[str, Tensor], wanted: Mapping[str, Tensor]
+    path: str | os.PathLike[str],
+    found: Mapping[str, Tensor | Entry],
+    wanted: Mapping[str, Tensor],
 ) -> None:
     """Makes sure that a file's tensors are those that its config asks for.
 
     Args:
         path: The file, for the error.
-        found: Its tensors.
-        wanted: Tensors of the names, shapes and kinds (float or not) that it should have; they
-            may be on the `meta` device.
+        found: Its tensors, or what its header says of them.
+        wanted: Tensors of the names, shapes and dtypes that it should have; they may be on the
+            `meta` device.
 
     Raises:
         ModelFileError: If not; it lists the first five that differ.
@@ -132,7 +266,7 @@ def check_tensors(
     faults += [f"{name} does not belong there" for name in found if name not in wanted]
     for name in wanted.keys() & found.keys():
         want, got = wanted[name], found[name]
-        if want.shape != got.shape or want.is_floating_point() != got.is_floating_point():
+        if tuple(want.shape) != tuple(got.shape) or want.dtype != got.dtype:
             faults.append(
                 f"{name} is {got.dtype} {tuple(got.shape)} instead of "
                 f"{want.dtype} {tuple(want.shape)}"
@@ -144,23 +278,18 @@ def check_tensors(
         )
 
 
-def _parse_header(path: Path, raw: bytes) -> dict[str, str]:
-    try:
-        header = json.loads(raw).get("__metadata__", {})
-    except (ValueError, AttributeError, RecursionError):
-        raise ModelFileError(path, "is not a safetensors file") from None
-    if not isinstance(header, dict):
-        raise ModelFileError(path, "is not a safetensors file")
-    return header
-
-
 def _digest(tensors: Mapping[str, Tensor], text: str) -> str:
     digest = hashlib.sha256(text.encode())
     for name in sorted(tensors):
         t = tensors[name]
         digest.update(f"\n{name} {t.dtype} {tuple(t.shape)}\n".encode())
-        digest.update(t.reshape(-1).view(torch.uint8).numpy().data)
+        digest.update(_bytes_of(t))
     return digest.hexdigest()
+
+
+def _bytes_of(t: Tensor) -> memoryview:
+    """Returns a contiguous tensor's memory, to be read or written."""
+    return t.reshape(-1).view(torch.uint8).numpy().data
 
 
 def _unshared(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:

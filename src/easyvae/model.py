@@ -282,13 +282,20 @@ class VAE(nn.Module):
         """Writes weights, config and format version to one `.safetensors` file, all or nothing.
 
         Raises:
-            TypeError: If the model has a factory for an argument, see `config`.
+            TypeError: If the model has a factory for an argument, see `config`, or weights of
+                several float types.
             OSError: If the file cannot be written; what was there before is still there.
         """
         write_model(path, self.state_dict(), self.config)
 
     @classmethod
-    def load(cls, path: str | os.PathLike[str], *, device: str | torch.device = "cpu") -> Self:
+    def load(
+        cls,
+        path: str | os.PathLike[str],
+        *,
+        device: str | torch.device = "cpu",
+        allow_nonfinite: bool = False,
+    ) -> Self:
         """Reads a model that `save` wrote, or the best one of a run folder.
 
         Nothing is unpickled, and nothing is allocated for the model before the file is known to
@@ -297,15 +304,17 @@ class VAE(nn.Module):
         Args:
             path: The file, or a run folder with a `model.safetensors`.
             device: Where the model shall be.
+            allow_nonfinite: Load weights that are NaN or infinite too, to look at what went wrong.
 
         Returns:
             The model, in eval mode.
 
         Raises:
             FileNotFoundError: If there is no such file.
-            ModelFileError: If it is not a model file of this version, or damaged.
+            ModelFileError: If it is not a model file of this version, or damaged, or has weights
+                that are not finite.
         """
-        model = read_model(path, cls)
+        model = read_model(path, cls, allow_nonfinite=allow_nonfinite)
         model._lay_out()
         return model.to(device).eval()
 

@@ -8,12 +8,23 @@ from typing import Any, TypeVar
 import torch
 from torch import Tensor, nn
 
-from easyvae.files import ModelFileError, check_tensors, read_tensors, write_tensors
+from easyvae.files import (
+    ModelFileError,
+    TensorFile,
+    check_tensors,
+    open_tensors,
+    write_tensors,
+)
 from easyvae.geometry import per_layer
 
 FORMAT_VERSION = 1
 
 Model = TypeVar("Model", bound=nn.Module)
+
+_DTYPES = {
+    str(dtype).removeprefix("torch."): dtype
+    for dtype in (torch.float16, torch.bfloat16, torch.float32, torch.float64)
+}
 
 
 def write_model(
@@ -22,61 +33,123 @@ def write_model(
     """Writes a model file, all or nothing.
 
     Raises:
+        TypeError: If the weights are of several float types, or of one that no model computes in.
         OSError: If the file cannot be written; what was there before is still there.
     """
-    write_tensors(path, tensors, {"kind": "model", "version": FORMAT_VERSION, "config": config})
+    floats = {t.dtype for t in tensors.values() if t.is_floating_point()}
+    names = {str(dtype).removeprefix("torch.") for dtype in floats}
+    if len(names) != 1 or not names <= _DTYPES.keys():
+        raise TypeError(
+            f"the model's weights are {' and '.join(sorted(names))}; a file holds one of "
+            f"{', '.join(_DTYPES)}: bring them to one, as `model.float()` does"
+        )
+    metadata = {"kind": "model", "version": FORMAT_VERSION, "config": config, "dtype": names.pop()}
+    write_tensors(path, tensors, metadata)
 
 
-def read_model(path: str | os.PathLike[str], build: Callable[..., Model]) -> Model:
+def read_model(
+    path: str | os.PathLike[str], build: Callable[..., Model], *, allow_nonfinite: bool = False
+) -> Model:
     """Reads a model file, or that of a run folder.
 
-    Nothing is allocated for the model before the file is known to fit it.
+    The header is read first, under a cap. Its config builds a model without memory, on the
+    `meta` device, with which it has to agree on every tensor's name, shape and dtype. Only then
+    are the tensors read, and their checksum compared.
 
     Args:
         path: The file, or a run folder with a `model.safetensors`.
         build: Makes a model of the file's config, given as keyword arguments.
+        allow_nonfinite: Whether weights may be NaN or infinite.
 
     Returns:
         The model, on the CPU.
 
     Raises:
         FileNotFoundError: If there is no such file.
-        ModelFileError: If it is not a model file of this version, or damaged.
+        ModelFileError: If it is not a model file of this version, or damaged, or has weights that
+            are not finite.
     """
     path = Path(path)
     path = path / "model.safetensors" if path.is_dir() else path
-    tensors, metadata = read_tensors(path)
-    if metadata.get("kind") != "model":
-        raise ModelFileError(path, f"holds a {metadata.get('kind')}, not a model")
-    if metadata.get("version") != FORMAT_VERSION:
-        raise ModelFileError(
-            path,
-            f"has format version {metadata.get('version')}, and this easyvae reads "
-            f"{FORMAT_VERSION}: upgrade easyvae",
-        )
-    try:
-        config = metadata["config"]
-        # Every stage, block and layer has tensors, so the file bounds what a config may ask for.
-        _check_depth(config, len(tensors))
-        with torch.device("meta"):
-            model = build(**config)
-    except (TypeError, ValueError, KeyError, RuntimeError) as error:
-        raise ModelFileError(path, f"has a config that no model fits: {error}") from None
-    check_tensors(path, tensors, model.state_dict())
+    with open_tensors(path) as file:
+        _check_version(path, file.metadata)
+        model = _build_empty(file, build)
+        check_tensors(path, file.entries, model.state_dict())
+        tensors = file.read()
+    if not allow_nonfinite:
+        _check_finite(path, tensors)
     model.load_state_dict(tensors, assign=True)
     return model
 
 
+def _check_version(path: Path, metadata: Mapping[str, Any]) -> None:
+    if metadata.get("kind") != "model":
+        raise ModelFileError(path, f"holds a {metadata.get('kind')}, not a model")
+    version = metadata.get("version")
+    if type(version) is not int or version < 1:  # a `bool` is an `int` too
+        raise ModelFileError(path, f"has format version {version!r}, which there has never been")
+    if version > FORMAT_VERSION:
+        raise ModelFileError(
+            path,
+            f"has format version {version}, and this easyvae reads {FORMAT_VERSION}: "
+            "upgrade easyvae",
+        )
+
+
+def _build_empty(file: TensorFile, build: Callable[..., Model]) -> Model:
+    """Builds the model that a file's config asks for, without memory for its weights."""
+    try:
+        config = file.metadata["config"]
+        _check_depth(config, len(file.entries))
+        # The constructor checks each field, as it does anyone's: it takes numbers, and names from
+        # short lists of its own. No string is ever looked up as code.
+        with torch.device("meta"):
+            return build(**config).to(_dtype(file))
+    # A constructor raises anything over numbers that nobody has thought of, OverflowError too.
+    except Exception as error:
+        raise ModelFileError(file.path, f"has a config that no model fits: {error}") from error
+
+
+def _dtype(file: TensorFile) -> torch.dtype:
+    """Returns the float type of a file's weights."""
+    if "dtype" in file.metadata:
+        name = file.metadata["dtype"]
+        if name not in _DTYPES:
+            raise ValueError(f"`dtype` (={name!r}) must be one of {', '.join(_DTYPES)}")
+        return _DTYPES[name]
+    # Older versions did not write it down. All weights are of one type in any case.
+    return next(e.dtype for e in file.entries.values() if e.dtype in _DTYPES.values())
+
+
+def _check_finite(path: Path, tensors: Mapping[str, Tensor]) -> None:
+    faults = [
+        f"{name} ({t.isfinite().logical_not().sum():,} of {t.numel():,} values)"
+        for name, t in tensors.items()
+        if t.is_floating_point() and not t.isfinite().all()
+    ]
+    if faults:
+        more = f" and {len(faults) - 3} more" if len(faults) > 3 else ""
+        raise ModelFileError(
+            path,
+            f"has weights that are NaN or infinite, in {', '.join(faults[:3])}{more}; "
+            "pass `allow_nonfinite=True` to load it all the same",
+        )
+
+
 def _check_depth(config: Any, tensors: int) -> None:
-    """Refuses a config of more layers than a file with so many tensors can hold."""
+    """Refuses a config of more layers than a file with so many tensors can hold.
+
+    Building takes milliseconds for each. A layer has a weight and a bias in the encoder, and
+    again in the decoder; a residual block is two of them.
+    """
     if not isinstance(config, dict) or not isinstance(config.get("channels"), list):
         raise TypeError("it has no list of `channels`")
     layers = len(config["channels"])
     blocks = per_layer("residual_blocks", config.get("residual_blocks", 0), layers, least=0)
     hidden = config.get("hidden", ())
-    wanted = layers + sum(blocks) + (len(hidden) if isinstance(hidden, Sequence) else 1)
-    if wanted > tensors:
+    layers += 2 * sum(blocks) + (len(hidden) if isinstance(hidden, Sequence) else 1)
+    if 4 * layers > tensors:
         raise ValueError(
-            f"`channels`, `residual_blocks` and `hidden` ask for {wanted} layers, "
-            f"and there are {tensors} tensors"
+            f"`channels`, `residual_blocks` and `hidden` ask for {layers} layers, "
+            f"which need more than {tensors} tensors"
         )

@@ -2,15 +2,17 @@
 
 import atexit
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 import torch
 from torch import Tensor, nn
 
 if TYPE_CHECKING:
     from accelerate import Accelerator
+
+Result = TypeVar("Result")
 
 
 class SingleProcess:
@@ -43,12 +45,28 @@ class SingleProcess:
 
     @contextmanager
     def first_alone(self) -> Iterator[None]:
-        """Runs the block in the first process, and then in the others."""
+        """Runs the block in the first process, and then, failed or not, in the others."""
         if self.rank > 0:
             self.wait()
-        yield
-        if self.rank == 0:
-            self.wait()
+        try:
+            yield
+        finally:
+            if self.rank == 0:
+                self.wait()
+
+    def together(self, action: Callable[[], Result], what: str) -> Result:
+        """Calls something in every process; if it fails in one, it fails in all.
+
+        Otherwise those that go on would wait for ever for one whose error was caught.
+
+        Args:
+            action: What to call; in some processes it may do nothing.
+            what: What it is, for the error.
+
+        Raises:
+            RuntimeError: Where it has not failed, if it has in another process.
+        """
+        return action()
 
 
 class ManyProcesses(SingleProcess):
@@ -99,6 +117,18 @@ class ManyProcesses(SingleProcess):
     def wait(self) -> None:
         """See `SingleProcess`."""
         self.accelerator.wait_for_everyone()
+
+    def together(self, action: Callable[[], Result], what: str) -> Result:
+        """See `SingleProcess`."""
+        failed = 1.0
+        try:
+            result = action()
+            failed = 0.0
+        finally:  # its own error, if there is one, goes on from here
+            failures = self.sum(torch.tensor([failed]))
+        if float(failures):
+            raise RuntimeError(f"{what} has failed in another process, whose error says why")
+        return result
 
 
 def choose_processes(

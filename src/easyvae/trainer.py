@@ -69,16 +69,20 @@ class Trainer:
         self.steps = steps
         self.wrapped: nn.Module = model
 
-    def step(self, batch: Batch, at: Progress, *, stop: bool = False) -> bool:
+    def step(
+        self, batch: Batch, at: Progress, *, stop: bool = False, save: bool = False
+    ) -> tuple[bool, bool]:
         """Takes an optimizer step, and counts it in `at`.
 
         Args:
             batch: This process's part of the batch.
             at: Where the run stands.
             stop: Whether this process has been asked to stop.
+            save: Whether it is time for a checkpoint, by this process's clock.
 
         Returns:
-            Whether any process has: all stop after the same step, or they would wait for ever.
+            Whether any process has been asked, and whether it is time in any: all do the same
+            after the same step, or they would wait for ever.
         """
         self.loss.beta = self.loss.beta_at(at.step / self.steps)
         if self.peak_lr is not None:
@@ -88,7 +92,7 @@ class Trainer:
         terms = self._terms(self.wrapped, batch, "train", at.step)
         # The gradients are averaged over processes: so scaled, they are those of the whole batch.
         (terms.total.sum() * (self.processes.world / batch.total)).backward()
-        *sums, stopping = self._sums(terms, float(stop))
+        *sums, stopping, saving = self._sums(terms, stop, save)
         if not all(map(math.isfinite, sums)):
             raise NonFiniteError(at.step + 1, "loss")
         limit = CLIP * at.typical_norm if at.typical_norm else math.inf
@@ -104,7 +108,7 @@ class Trainer:
         at.sums = [a + b for a, b in zip(at.sums, [*sums, float(batch.total)], strict=True)]
         at.batch += 1
         at.step += 1
-        return stopping > 0
+        return stopping > 0, saving > 0
 
     def finish_epoch(self, at: Progress, held_out: Source | None) -> Row:
         """Validates, and turns what `at` has added up into a row of the history."""
@@ -156,7 +160,7 @@ class Trainer:
         totals, images = [0.0] * 3, 0
         with eval_mode(self.model), torch.no_grad():
             for number, batch in enumerate(held_out.feed.epoch(0)):
-                *sums, _ = self._sums(self._terms(self.model, batch, "validation", number))
+                sums = self._sums(self._terms(self.model, batch, "validation", number))
                 totals = [a + b for a, b in zip(totals, sums, strict=True)]
                 images += batch.total
         return [total / images for total in totals]
@@ -175,10 +179,10 @@ class Trainer:
                 output = model(x)
         return self.loss.per_image(output, x)
 
-    def _sums(self, terms: LossTerms, flag: float = 0.0) -> list[float]:
-        """Adds the terms up over all images of the batch, and a flag, in all processes."""
+    def _sums(self, terms: LossTerms, *flags: bool) -> list[float]:
+        """Adds the terms up over all images of the batch, and flags, in all processes."""
         sums = torch.stack([term.detach().sum() for term in terms]).cpu().double()
-        values = torch.cat([sums, torch.tensor([flag], dtype=torch.float64)])
+        values = torch.cat([sums, torch.tensor(flags, dtype=torch.float64)])
         totals: list[float] = self.processes.sum(values).tolist()
         return totals
 

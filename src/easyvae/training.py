@@ -4,6 +4,7 @@ import contextlib
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
@@ -149,8 +150,12 @@ def fit(
         world=processes.world,
         say=say,
     )
-    with processes.first_alone():  # it fills the cache that the others then find
-        training, held_out = opener.open(data, validation)
+
+    def open_in_turn() -> tuple[Source, Source | None]:
+        with processes.first_alone():  # it fills the cache that the others then find
+            return opener.open(data, validation)
+
+    training, held_out = processes.together(open_in_turn, "opening the data")
     model.to(processes.device)
     peak_lr = None
     if optimizer is None:
@@ -166,7 +171,8 @@ def fit(
     with contextlib.ExitStack() as stack:
         folder, at = None, Progress()
         if out is not None:
-            folder = stack.enter_context(RunFolder(out, owner=first))
+            folder = RunFolder(out, owner=first)
+            processes.together(partial(stack.enter_context, folder), "locking the run folder")
             at = _open(folder, trainer, training, held_out, resume, say)
         if at.step == 0 and model.fresh:
             _start(model, training, loss, say)
@@ -203,23 +209,33 @@ def _run_epoch(
     say.start_epoch(at, epochs, training.images)
     trainer.model.train()  # whatever a callback has made of it
     for batch in training.feed.epoch(at.epoch, start=at.batch):
-        stopping = trainer.step(batch, at, stop=stop.requested is not None)
-        now = time.perf_counter()
-        at.seconds = now - started
+        due = time.perf_counter() - saved > CHECKPOINT_SECONDS
+        stopping, saving = trainer.step(batch, at, stop=stop.requested is not None, save=due)
+        at.seconds = time.perf_counter() - started
         say.step(batch.total, at)
-        if folder and (stopping or now - saved > CHECKPOINT_SECONDS):
-            folder.save(at, trainer.model, trainer.optimizer)
+        if folder and (stopping or saving):
+            _save(folder, trainer, at)
+        if saving:
             saved = time.perf_counter()
         if stopping:
             stop.leave(f"the same call goes on from step {at.step}" if folder else "")
     row = trainer.finish_epoch(at, held_out)
     if folder:
-        # The model first: killed between the two, the run would do this epoch again.
-        if at.best is None or at.best == row["val_loss"]:
-            folder.save_model(trainer.model)
-        folder.save(at, trainer.model, trainer.optimizer)
+        _save(folder, trainer, at, best=at.best is None or at.best == row["val_loss"])
     say.end_epoch(row, epochs)
     return row
+
+
+def _save(folder: RunFolder, trainer: Trainer, at: Progress, *, best: bool = False) -> None:
+    """Writes a checkpoint in the first process; a full disk there ends the run in all."""
+
+    def write() -> None:
+        # The model first: killed between the two, the run would do this epoch again.
+        if best:
+            folder.save_model(trainer.model)
+        folder.save(at, trainer.model, trainer.optimizer)
+
+    trainer.processes.together(write, "writing a checkpoint")
 
 
 def _open(
@@ -231,13 +247,18 @@ def _open(
     say: Reporter,
 ) -> Progress:
     """Begins the run in a folder, or puts model and optimizer where the run there stood."""
-    before = None
-    if trainer.processes.rank == 0:
-        before = folder.open(_settings(trainer, training, held_out), resume=resume)
-    trainer.processes.wait()
-    at = folder.restore(trainer.model, trainer.optimizer) or Progress()
-    steps = trainer.processes.sum(torch.tensor([float(at.step)]))
-    if float(steps) != at.step * trainer.processes.world:
+    processes = trainer.processes
+
+    def begin() -> dict[str, Any] | None:
+        if processes.rank > 0:
+            return None
+        return folder.open(_settings(trainer, training, held_out), resume=resume)
+
+    before = processes.together(begin, "opening the run folder")
+    restore = partial(folder.restore, trainer.model, trainer.optimizer)
+    at = processes.together(restore, "reading the checkpoint") or Progress()
+    steps = processes.sum(torch.tensor([float(at.step)]))
+    if float(steps) != at.step * processes.world:
         raise ValueError(
             f"`out` (={str(folder.path)!r}) has other checkpoints in other processes; it must be "
             "on a disk that all of them share"
@@ -259,20 +280,12 @@ def _start(model: VAE, training: Source, loss: BetaLoss, say: Reporter) -> None:
 
 def _call(callbacks: Sequence[Callback], state: RunState, processes: SingleProcess) -> None:
     """Calls the callbacks in the first process; what one raises ends the run in all."""
-    if not callbacks:
-        return
-    error: BaseException | None = None
-    if processes.rank == 0:
-        try:
-            for callback in callbacks:
-                callback(state)
-        except BaseException as raised:
-            error = raised
-    failed = processes.sum(torch.tensor([float(error is not None)]))
-    if error is not None:
-        raise error
-    if float(failed):
-        raise RuntimeError("a callback in the first process has ended the run")
+
+    def call() -> None:
+        for callback in callbacks if processes.rank == 0 else ():
+            callback(state)
+
+    processes.together(call, "a callback")
 
 
 def _settings(trainer: Trainer, training: Source, held_out: Source | None) -> dict[str, Any]:
@@ -301,8 +314,8 @@ def _settings(trainer: Trainer, training: Source, held_out: Source | None) -> di
             "precision": str(trainer.dtype).removeprefix("torch."),
             "seed": trainer.seed,
             "processes": trainer.processes.world,
-            "data": training.fingerprint,
-            "validation": held_out and held_out.fingerprint,
+            "data": training.fingerprint(),
+            "validation": held_out and held_out.fingerprint(),
         },
     }
 

@@ -33,6 +33,7 @@ def benchmarks(pictures: str, mnist: str | None) -> dict[str, list[str]]:
         "scale": ["bench_scale.py", "--image-size", "32"],
         "blur": ["bench_blur.py", pictures, "--minutes", "10"],
         "long": ["bench_long.py", pictures],
+        "mixer": ["bench_mixer.py", pictures],
     }
     if mnist:
         found["quality-mnist"] = ["bench_quality.py", mnist, *SMALL, "--epochs", "10"]

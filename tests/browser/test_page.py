@@ -855,3 +855,37 @@ def test_no_serious_accessibility_fault(
         if fault["impact"] in ("serious", "critical", "moderate")
     ]
     assert faults == []
+
+
+def test_a_model_that_fails_is_not_waited_for(browser: Any, tmp_path: Path) -> None:
+    """The page says so where the map and the edits would be, and asks no more."""
+    model = VAE([8], 4, image_size=SIZE)
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter.fill_(torch.nan)
+    app = create_app({"broken": model}, make_pictures(30, SIZE), cache=tmp_path)
+    with Running(app) as running, browser.new_context(viewport=DESK, locale="en-GB") as context:
+        asked: list[str] = []
+        page = context.new_page()
+        page.on("request", lambda request: asked.append(request.url))
+        page.goto(running.address)
+        for place in ("#map-wait", "#edit-note"):
+            expect(page.locator(place)).to_contain_text("cannot place the set's pictures")
+        before = len(asked)
+        page.wait_for_timeout(1500)
+        assert len(asked) == before
+
+
+def test_the_page_keeps_to_the_frames_it_may_have(browser: Any, tmp_path: Path) -> None:
+    """Of large pictures the server draws fewer at a time, whatever a link asks for."""
+    app = create_app({"m": VAE([8], 4, image_size=SIZE)}, make_pictures(30, SIZE), cache=tmp_path)
+    app.state.mixer.library.at_once = 16
+    with Running(app) as running, browser.new_context(viewport=DESK, locale="en-GB") as context:
+        page = context.new_page()
+        page.goto(f"{running.address}/{PAIR}&steps=21")
+        mixed(page)
+        expect(page.locator("#strip .step")).to_have_count(16)
+        page.locator("#steps").select_option("7")
+        expect(page.locator("#strip .step")).to_have_count(7)
+        assert "16" in page.locator("#steps").inner_text().split()
+        assert "21" not in page.locator("#steps").inner_text().split()

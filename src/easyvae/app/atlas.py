@@ -1,11 +1,11 @@
-"""Where a set's pictures are in a model's latent space: plane, directions, neighbours, mixture."""
+"""Where a set's pictures are in a model's latent space: plane, directions, neighbours."""
 
 from functools import cached_property
 
 import torch
 from torch import Tensor
 
-from easyvae.latents import GaussianMixture, principal_directions
+from easyvae.latents import principal_directions
 
 DIRECTIONS = 6
 _SOME = 20_000  # latents are enough for directions, whatever the size of the set
@@ -22,13 +22,11 @@ class Atlas:
         centre: Their mean, (D,).
         directions: The principal directions, each one standard deviation long, (K, D) with K at
             most 6.
-        mixture: A mixture fitted to the latents, once it is there.
     """
 
     def __init__(self, means: Tensor) -> None:
         """Finds the directions."""
         self.means = means
-        self.mixture: GaussianMixture | None = None
         step = max(1, len(means) // _SOME)
         some = means[::step]
         self.centre = some.mean(0)
@@ -53,7 +51,13 @@ class Atlas:
         """Where each picture is on the plane, (N, 2)."""
         return self.place(self.means)
 
-    def nearest(self, z: Tensor, count: int) -> list[int]:
-        """Returns the pictures whose latents are nearest to one latent (1, D), nearest first."""
-        distances = torch.cdist(z.to(self.means), self.means)[0]
-        return distances.topk(min(count, len(distances)), largest=False).indices.tolist()
+    def nearest(self, z: Tensor, count: int) -> Tensor:
+        """Finds the pictures whose latents are nearest to each of some latents (n, D).
+
+        Returns:
+            Their numbers, nearest first, (n, count), or (n, N) if there are fewer.
+        """
+        # By a matrix product a picture itself need not come out as the nearest.
+        mode = "donot_use_mm_for_euclid_dist"
+        distances = torch.cdist(z.to(self.means), self.means, compute_mode=mode)
+        return distances.topk(min(count, len(self.means)), largest=False).indices

@@ -1,6 +1,9 @@
 """What every request passes on its way in, and every answer on its way out."""
 
+import asyncio
+import contextlib
 import ipaddress
+import logging
 import re
 from collections.abc import Collection
 
@@ -21,6 +24,9 @@ _HEADERS = {
     "Referrer-Policy": "no-referrer",
     "X-Content-Type-Options": "nosniff",
 }
+DRAIN = 5.0
+"""Seconds for which the rest of a body is let go of once its request is refused."""
+_log = logging.getLogger(__name__)
 _HOST = re.compile(r"(\[[0-9a-f:.]+\]|[a-z0-9._-]+)(?::\d{1,5})?", re.ASCII)
 
 
@@ -29,7 +35,8 @@ class Guard:
 
     A page elsewhere can make a browser send requests to this server, and by pointing its own
     name here (DNS rebinding) it could even read the answers. So the `Host` must be a name of this
-    server, and what changes anything must come from the server's own page.
+    server, and a request must come from its own page, from a program, or from a link that
+    somebody follows.
 
     Args:
         app: The application.
@@ -50,40 +57,33 @@ class Guard:
             return
         headers = Headers(scope=scope)
         has_body = "transfer-encoding" in headers or headers.get("content-length", "0") != "0"
-
-        async def answer(message: Message) -> None:
-            if message["type"] == "http.response.start":
-                outgoing = MutableHeaders(scope=message)
-                for name, value in _HEADERS.items():
-                    outgoing.setdefault(name, value)
-                outgoing.setdefault("Cache-Control", "no-store")
-                if has_body and message["status"] >= 400:
-                    # Whatever is left of the body is nobody's: without this it could go on.
-                    outgoing["Connection"] = "close"
-            await send(message)
-
+        exchange = _Exchange(receive, send, has_body=has_body)
         refusal = self._refusal(scope["method"], headers)
+        if refusal is None and has_body and scope["method"] != "POST":
+            refusal = "body", 400, "a body belongs to POST"
         if refusal is not None:
-            code, status, text = refusal
-            response = JSONResponse({"error": code, "message": text}, status)
-            await response(scope, receive, answer)
-        elif has_body and scope["method"] != "POST":
-            response = JSONResponse({"error": "body", "message": "a body belongs to POST"}, 400)
-            await response(scope, receive, answer)
-        else:
-            await self._app(scope, receive, answer)
+            await exchange.refuse(scope, *refusal)
+            return
+        try:
+            await self._app(scope, exchange.receive, exchange.send)
+        except Exception:
+            if exchange.begun:
+                raise
+            _log.exception("%s %s failed", scope["method"], scope["path"])
+            await exchange.refuse(scope, "failed", 500, "the server failed to answer this")
 
     def _refusal(self, method: str, headers: Headers) -> tuple[str, int, str] | None:
         hosts = headers.getlist("host")
         if len(hosts) != 1 or not self._knows(hosts[0]):
             return "bad_host", 400, "this server goes by another name"
-        if method in ("GET", "HEAD"):
-            return None
         origin = headers.get("origin")
-        if origin is not None and origin.partition("://")[2].lower() != hosts[0].lower():
-            return "bad_origin", 403, "only the server's own page may send this"
+        foreign = origin is not None and origin.partition("://")[2].lower() != hosts[0].lower()
         if headers.get("sec-fetch-site", "none") not in ("same-origin", "none"):
-            return "bad_origin", 403, "only the server's own page may send this"
+            # A link may lead here from anywhere; what such a page fetches is its own affair.
+            followed = method == "GET" and headers.get("sec-fetch-mode") == "navigate"
+            foreign = foreign or not followed
+        if foreign:
+            return "bad_origin", 403, "only the server's own page may ask for this"
         return None
 
     def _knows(self, host: str) -> bool:
@@ -92,6 +92,57 @@ class Guard:
             return False
         name = match.group(1).strip("[]")
         return name in self._hosts or (self._any_address and _is_address(name))
+
+
+class _Exchange:
+    """A request and its answer, to which it adds the safety headers.
+
+    Attributes:
+        begun: Whether some of the answer has been sent.
+    """
+
+    def __init__(self, receive: Receive, send: Send, *, has_body: bool) -> None:
+        self._receive = receive
+        self._send = send
+        self._unread = has_body
+        self._refused = False
+        self.begun = False
+
+    async def receive(self) -> Message:
+        """Passes on some of the body."""
+        message = await self._receive()
+        self._unread = message["type"] == "http.request" and message.get("more_body", False)
+        return message
+
+    async def send(self, message: Message) -> None:
+        """Passes on some of the answer."""
+        if message["type"] == "http.response.start":
+            self.begun = True
+            outgoing = MutableHeaders(scope=message)
+            for name, value in _HEADERS.items():
+                outgoing.setdefault(name, value)
+            outgoing.setdefault("Cache-Control", "no-store")
+            self._refused = self._unread and message["status"] >= 400
+            if self._refused:  # whatever is left of the body is nobody's
+                outgoing["Connection"] = "close"
+        elif self._refused and not message.get("more_body", False):
+            # The whole answer goes first. A client that is still sending would not see one from
+            # a server that hangs up, so it may go on for a while.
+            await self._send({**message, "more_body": True})
+            await self._drain()
+            message = {"type": "http.response.body", "body": b""}
+        await self._send(message)
+
+    async def refuse(self, scope: Scope, code: str, status: int, text: str) -> None:
+        """Answers with an error."""
+        response = JSONResponse({"error": code, "message": text}, status)
+        await response(scope, self.receive, self.send)
+
+    async def _drain(self) -> None:
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(DRAIN):
+                while self._unread:
+                    await self.receive()
 
 
 def _is_address(name: str) -> bool:

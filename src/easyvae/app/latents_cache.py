@@ -1,7 +1,8 @@
 """The latents of a whole set, computed once per model and kept beside the decoded pictures."""
 
 import hashlib
-import json
+import os
+import time
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
@@ -18,11 +19,15 @@ PIECE = 128
 """Pictures that are encoded at a time: a request waits for one such piece at most."""
 _SAMPLES = 10_000  # pictures whose posteriors are sampled, for a mixture
 _COMPONENTS = 10
+_KINDS = frozenset({"latents", "mixture", "map"})  # of files in the cache folder, before a dash
+_UNUSED = 30 * 24 * 60 * 60
 
 
 def identify(model: VAE, pictures: Pictures) -> str:
     """Returns a hash of a model's weights and of a set: what is cached is kept under it."""
-    digest = hashlib.sha256(json.dumps(model.config, sort_keys=True).encode())
+    # Not by `config`, which has no words for a factory: by what it has made.
+    parts = [repr(part) for part in model.modules() if not list(part.children())]
+    digest = hashlib.sha256(repr((repr(model), parts)).encode())
     for name, tensor in sorted(model.state_dict().items()):
         digest.update(f"\n{name}\n".encode())
         digest.update(tensor.detach().cpu().contiguous().view(-1).view(torch.uint8).numpy().data)
@@ -32,6 +37,8 @@ def identify(model: VAE, pictures: Pictures) -> str:
 
 class TensorCache:
     """Tensors on disk that can be computed again: a damaged file is as good as none.
+
+    What was not used for 30 days is removed whenever something is added.
 
     Args:
         folder: Where; it is made if need be. If it cannot be written, nothing is kept.
@@ -44,7 +51,10 @@ class TensorCache:
     def load(self, name: str, shapes: dict[str, tuple[int, ...]]) -> dict[str, Tensor] | None:
         """Returns the tensors of a name if they have these shapes and are finite."""
         try:
-            tensors, _ = read_tensors(self._folder / f"{name}.safetensors")
+            path = self._folder / f"{name}.safetensors"
+            tensors, _ = read_tensors(path)
+            with suppress(OSError):
+                os.utime(path)
         except (OSError, ModelFileError):
             return None
         if {key: tuple(t.shape) for key, t in tensors.items()} != shapes:
@@ -56,6 +66,14 @@ class TensorCache:
         with suppress(OSError):
             self._folder.mkdir(parents=True, exist_ok=True)
             write_tensors(self._folder / f"{name}.safetensors", tensors, {"kind": "mixer"})
+            self._clean()
+
+    def _clean(self) -> None:
+        for path in self._folder.glob("*.safetensors"):
+            with suppress(OSError):
+                ours = path.name.partition("-")[0] in _KINDS
+                if ours and time.time() - path.stat().st_mtime > _UNUSED:
+                    path.unlink()
 
 
 def open_latents(
@@ -100,6 +118,8 @@ def open_latents(
             at = (start + first) // step
             known["samples"][at : at + len(kept)] = kept
             progress(min(start + PIECE, len(pictures)))
+        if not all(bool(t.isfinite().all()) for t in known.values()):
+            raise ValueError("the model's latents of these pictures are not all finite numbers")
         cache.save(name, known)
     progress(len(pictures))
     return known["means"], known["samples"]

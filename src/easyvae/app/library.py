@@ -1,7 +1,9 @@
 """The set of pictures: originals, captions, and thumbnails on sheets."""
 
+import hashlib
 import math
 from collections import OrderedDict
+from collections.abc import Iterable
 from threading import Lock
 
 import torch
@@ -18,6 +20,9 @@ THUMB = 64
 """Longest side of a thumbnail, in pixels; smaller pictures stay as they are."""
 COLUMNS = 16
 PER_SHEET = 256
+AT_ONCE = 64
+"""Pictures in one answer; fewer if they are larger than 512 x 512, but never under 16."""
+_PIXELS = AT_ONCE * 512 * 512
 _KEPT = 48  # sheets of some 150 kB: those of 12,000 pictures
 
 
@@ -33,6 +38,8 @@ class Library:
         title: What to call it.
         shape: (C, H, W).
         thumb: Height and width of a thumbnail.
+        at_once: How many pictures may be in one answer.
+        id: Of the pictures and their names: what is shown under it never changes.
     """
 
     def __init__(self, pictures: Pictures, title: str) -> None:
@@ -43,6 +50,9 @@ class Library:
         height, width = self.shape[1:]
         scale = min(1.0, THUMB / max(height, width))
         self.thumb = max(1, round(height * scale)), max(1, round(width * scale))
+        self.at_once = max(16, min(AT_ONCE, _PIXELS // (height * width)))
+        named = repr((pictures.fingerprint, pictures.names))
+        self.id = hashlib.sha256(named.encode()).hexdigest()[:12]
         self._sheets: OrderedDict[int, bytes] = OrderedDict()
         self._colours = b""
         self._lock = Lock()
@@ -88,16 +98,22 @@ class Library:
             if sheet in self._sheets:
                 self._sheets.move_to_end(sheet)
                 return self._sheets[sheet]
-        drawn = self._draw(self.pictures.images[rows.start : rows.stop])
+        drawn = self.thumbnails(rows)
         with self._lock:
             self._sheets[sheet] = drawn
             while len(self._sheets) > _KEPT:
                 self._sheets.popitem(last=False)
         return drawn
 
-    def thumbnails(self, numbers: list[int]) -> bytes:
-        """Returns a sheet of chosen thumbnails, 16 in a row, as a JPEG."""
-        return self._draw(torch.stack([self.original(number) for number in numbers]))
+    def thumbnails(self, numbers: Iterable[int]) -> bytes:
+        """Returns a sheet of chosen thumbnails, 16 in a row, as a JPEG.
+
+        Raises:
+            RequestError: If there is no picture of one of the numbers.
+        """
+        thumbs = torch.cat([self._shrink(self.original(number)[None]) for number in numbers])
+        # Without subsampling: the colour of one thumbnail must not bleed into the next.
+        return encode_images(thumbs, "JPEG", columns=COLUMNS, gap=0, quality=82, subsampling=0)
 
     def colours(self) -> bytes:
         """Returns the average red, green and blue of each picture's middle, three bytes each."""
@@ -118,9 +134,8 @@ class Library:
             raise RequestError(404, "no_such_sheet", f"there are {self.sheets} sheets")
         return range(sheet * PER_SHEET, min(len(self), (sheet + 1) * PER_SHEET))
 
-    def _draw(self, images: Tensor) -> bytes:
-        pixels = to_bytes(images)
+    def _shrink(self, image: Tensor) -> Tensor:
+        pixels = to_bytes(image)
         if pixels.shape[2:] != self.thumb:
             pixels = interpolate(pixels, self.thumb, mode="bilinear", antialias=True)
-        # Without subsampling: the colour of one thumbnail must not bleed into the next.
-        return encode_images(pixels, "JPEG", columns=COLUMNS, gap=0, quality=82, subsampling=0)
+        return pixels

@@ -9,11 +9,12 @@ import torch
 from torch import Tensor
 
 from easyvae.app.atlas import Atlas
-from easyvae.app.errors import RequestError, busy
+from easyvae.app.errors import RequestError
 from easyvae.app.library import Library
+from easyvae.app.pending import Pending
 from easyvae.app.references import Reference
-from easyvae.app.uploads import Shelf
-from easyvae.latents import blend, eval_mode, lerp, slerp
+from easyvae.app.shelf import Shelf
+from easyvae.latents import GaussianMixture, blend, eval_mode, lerp, slerp
 from easyvae.model import VAE
 from easyvae.plots.sheets import to_bytes
 
@@ -31,27 +32,21 @@ class Blender:
 
     Attributes:
         model: The model.
-        atlas: What is known of the set's latents, once it is known.
+        atlas: What is known of the set's latents.
+        mixture: A mixture fitted to them.
     """
 
     def __init__(self, model: VAE, library: Library, shelf: Shelf) -> None:
         """Encodes nothing yet."""
         self.model = model
-        self.atlas: Atlas | None = None
+        self.atlas: Pending[Atlas] = Pending("no_latents", "the set's latents are being computed")
+        self.mixture: Pending[GaussianMixture] = Pending(
+            "no_mixture", "a mixture is being fitted to the set's latents"
+        )
         self._library = library
         self._shelf = shelf
         self._ends: OrderedDict[Reference, Tensor] = OrderedDict()
         self._lock = Lock()
-
-    def known(self) -> Atlas:
-        """Returns the atlas.
-
-        Raises:
-            RequestError: If it is still being drawn.
-        """
-        if self.atlas is None:
-            raise busy("the set's latents are being computed")
-        return self.atlas
 
     def original(self, reference: Reference) -> Tensor:
         """Returns the pixels that a reference names, (C, H, W), before any model saw them.
@@ -72,6 +67,8 @@ class Blender:
             RequestError: If there is no such picture, or the set's latents are needed and are
                 not there yet.
         """
+        if reference.kind == "upload":
+            self._shelf.get(reference.key)  # or it would outlive the picture
         with self._lock:
             if reference in self._ends:
                 self._ends.move_to_end(reference)
@@ -86,7 +83,7 @@ class Blender:
     def _find(self, reference: Reference) -> Tensor:
         if reference.amounts:
             z = self.latent(reference.unmoved)
-            directions = self.known().directions.to(z)
+            directions = self.atlas.get().directions.to(z)
             amounts = torch.tensor(reference.amounts[: len(directions)]).to(z)
             return z + amounts @ directions[: len(amounts)]
         generator = torch.Generator()
@@ -94,10 +91,8 @@ class Blender:
             noise = torch.randn(1, self.model.latent, generator=_seeded(generator, reference))
             return self._on_device(reference.temperature * noise)
         if reference.kind == "mixture":
-            mixture = self.known().mixture
-            if mixture is None:
-                raise busy("a mixture is being fitted to the set's latents")
-            z = mixture.sample(
+            self.atlas.get()  # without which there will be no mixture
+            z = self.mixture.get().sample(
                 temperature=reference.temperature, generator=_seeded(generator, reference)
             )
             return self._on_device(z)

@@ -1,6 +1,6 @@
 """What a request asks for, checked: every number within bounds, every word one of a few."""
 
-import math
+import re
 from collections.abc import Sequence
 from typing import Literal, TypeVar
 
@@ -10,8 +10,13 @@ from easyvae.app.errors import RequestError
 from easyvae.app.references import Reference, parse_reference
 
 Word = TypeVar("Word", bound=str)
-MAX_REFERENCES = 64
 CORNERS = 4
+_WEIGHT = re.compile(r"\d{1,9}(?:\.\d{1,20})?(?:e-?\d{1,2})?", re.ASCII)
+
+
+def is_integer(text: str) -> bool:
+    """Tells whether a text is an integer, of nine figures at most."""
+    return text.isascii() and text.isdigit() and len(text) < 10
 
 
 def get_integer(query: QueryParams, name: str, low: int, high: int, default: int) -> int:
@@ -21,7 +26,7 @@ def get_integer(query: QueryParams, name: str, low: int, high: int, default: int
         RequestError: If it is none.
     """
     text = query.get(name, str(default))
-    if not (text.isascii() and text.isdigit() and len(text) < 10 and low <= int(text) <= high):
+    if not (is_integer(text) and low <= int(text) <= high):
         raise _bad(name, f"an integer from {low} to {high}")
     return int(text)
 
@@ -45,9 +50,7 @@ def get_method(query: QueryParams) -> Literal["slerp", "lerp"]:
     return get_word(query, "method", words)
 
 
-def get_references(
-    query: QueryParams, low: int = 1, high: int = MAX_REFERENCES
-) -> list[Reference]:
+def get_references(query: QueryParams, low: int, high: int) -> list[Reference]:
     """Returns the pictures that are named, with commas between them.
 
     Raises:
@@ -69,12 +72,10 @@ def get_weights(query: QueryParams, count: int) -> list[float]:
     text = query.get("weights")
     if text is None:
         return [1.0] * count
-    try:
-        weights = [float(part) for part in text.split(",", count + 1)]
-    except ValueError:
-        weights = []
-    good = all(math.isfinite(weight) and 0 <= weight <= 1e6 for weight in weights)
-    if len(weights) != count or not good or sum(weights) <= 0:
+    parts = text.split(",", count + 1)
+    weights = [float(part) for part in parts if _WEIGHT.fullmatch(part)]
+    good = len(parts) == len(weights) == count and max(weights) <= 1e6 and sum(weights) > 0
+    if not good:
         raise _bad("weights", f"{count} numbers of at least 0, not all 0, with commas between")
     return weights
 

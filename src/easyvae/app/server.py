@@ -15,8 +15,8 @@ from easyvae.app.assets import read_assets
 from easyvae.app.errors import RequestError
 from easyvae.app.guards import Guard
 from easyvae.app.mixer import Mixer
-from easyvae.app.routes import Routes
-from easyvae.app.uploads import SECONDS, Reception
+from easyvae.app.reception import SECONDS
+from easyvae.app.routes import make_routes
 from easyvae.data import Pictures
 from easyvae.model import VAE
 
@@ -58,8 +58,7 @@ def create_app(
         >>> app.state.mixer.library.title
         'kittens'
     """
-    mixer = Mixer(models, pictures, title=title, cache=cache)
-    routes = Routes(mixer, read_assets(), Reception(seconds=upload_seconds))
+    mixer = Mixer(models, pictures, title=title, cache=cache, upload_seconds=upload_seconds)
 
     @asynccontextmanager
     async def lifespan(_: Starlette) -> AsyncIterator[None]:
@@ -68,7 +67,7 @@ def create_app(
         mixer.stop()
 
     app = Starlette(
-        routes=routes.all(),
+        routes=make_routes(mixer, read_assets()),
         middleware=[Middleware(Guard, hosts=frozenset(hosts))],
         # Each is called with errors of its own kind only, which starlette's annotations leave out.
         exception_handlers=cast(Any, {RequestError: _refuse, HTTPException: _explain}),

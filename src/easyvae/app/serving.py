@@ -2,6 +2,7 @@
 
 import asyncio
 import errno
+import os
 import socket
 from collections.abc import Callable
 from typing import Any
@@ -14,20 +15,24 @@ CONNECTIONS = 200
 """How many clients are served at a time; those beyond get a 503."""
 HEADER_SECONDS = 10.0
 """How long the head of a request may take."""
+WRITE_SECONDS = 30.0
+"""How long a client may let an answer wait without reading any more of it."""
 
 
 class PatientProtocol(H11Protocol):
-    """HTTP, with an end to the patience for the head of a request.
+    """HTTP, with an end to the patience for the head of a request, and for unread answers.
 
     uvicorn itself waits for ever for the rest of a head that has begun, or for one on a new
-    connection.
+    connection, and for a client to read.
     """
 
     _limit: asyncio.TimerHandle | None = None
+    _unread: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as its parent
         """Starts the clock."""
         super().connection_made(transport)
+        transport.set_write_buffer_limits(0)  # to be told whenever any of an answer has to wait
         self._wait()
 
     def data_received(self, data: bytes) -> None:
@@ -40,11 +45,33 @@ class PatientProtocol(H11Protocol):
             self._limit.cancel()
             self._limit = None
 
+    def pause_writing(self) -> None:
+        """Starts the other clock: some of an answer has to wait."""
+        super().pause_writing()
+        self._watch(self.transport.get_write_buffer_size())
+
+    def resume_writing(self) -> None:
+        """Stops it: all of the answer was taken."""
+        super().resume_writing()
+        if self._unread is not None:
+            self._unread.cancel()
+
     def connection_lost(self, exc: Exception | None) -> None:
-        """Stops the clock."""
-        if self._limit is not None:
-            self._limit.cancel()
+        """Stops both."""
+        for clock in (self._limit, self._unread):
+            if clock is not None:
+                clock.cancel()
         super().connection_lost(exc)
+
+    def _watch(self, before: int) -> None:
+        def look() -> None:
+            left = self.transport.get_write_buffer_size()
+            if left < before:  # it is slow, but there
+                self._watch(left)
+            else:
+                self.transport.abort()
+
+        self._unread = self.loop.call_later(WRITE_SECONDS, look)
 
     def _wait(self) -> None:
         if self._limit is None:
@@ -61,7 +88,10 @@ def listen(host: str, port: int) -> socket.socket:
         family, *_, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
         bound = socket.socket(family, socket.SOCK_STREAM)
         try:
-            bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            if os.name == "posix":  # elsewhere it would share the port with another server
+                bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            # Of its connections: in a larger buffer it does not show that a slow client reads.
+            bound.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 2**18)
             bound.bind(address)
             bound.listen(128)
         except BaseException:
@@ -95,6 +125,7 @@ class Server(uvicorn.Server):
                 lifespan="on",
                 log_level="warning",
                 access_log=False,
+                proxy_headers=False,
                 server_header=False,
                 limit_concurrency=CONNECTIONS,
                 timeout_graceful_shutdown=2,
@@ -105,7 +136,8 @@ class Server(uvicorn.Server):
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """Starts, and tells."""
         await super().startup(sockets)
-        self._ready()
+        if self.started:
+            self._ready()
 
 
 def serve(app: Any, bound: socket.socket, *, ready: Callable[[], None] = lambda: None) -> None:

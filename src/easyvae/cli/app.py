@@ -1,8 +1,8 @@
 """Open the mixer: a web page on which pictures turn into one another."""
 
 import argparse
-import json
 import sys
+import threading
 import webbrowser
 from pathlib import Path
 from typing import Any
@@ -10,6 +10,7 @@ from typing import Any
 from easyvae.cli.common import add_device, kittens_in, open_pictures
 from easyvae.cli.demo import FOLDER
 from easyvae.comparison.names import file_name
+from easyvae.files import read_json
 from easyvae.model import VAE
 from easyvae.processes import choose_device
 
@@ -41,6 +42,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> None:
     """Serves the page until Ctrl-C."""
+    from easyvae.app.checking import check_models
     from easyvae.app.server import create_app
     from easyvae.app.serving import listen, serve
 
@@ -49,16 +51,21 @@ def run(args: argparse.Namespace) -> None:
     files = find_models(args.model)
     device = choose_device(args.device)
     models = {name: VAE.load(path, device=device) for name, path in files.items()}
-    shape = next(iter(models.values())).input_shape
+    shape = check_models(models)
     with listen(args.host, args.port) as bound:  # to be told now if it is in use
         path = args.images or trained_on(next(iter(files.values())))
         count = kittens_in(path)
+        if count is not None and not args.images and (shape[0] != 3 or shape[1] != shape[2]):
+            raise ValueError(
+                f"the model takes pictures of shape {shape}, which no kitten has, and its run "
+                "does not tell what it was trained on: give --images"
+            )
         if count is not None:
             _say(f"drawing {count:,} kittens ...")
         pictures = open_pictures(path, shape, quiet=False)
         if pictures.report is not None:
             _say(str(pictures.report))
-        app = create_app(models, pictures, title=Path(path).name, hosts=_hosts(args.host))
+        app = create_app(models, pictures, title=title_of(path), hosts=_hosts(args.host))
         port = bound.getsockname()[1]
         host = "127.0.0.1" if args.host in WILDCARDS else args.host
         address = f"http://[{host}]:{port}/" if ":" in host else f"http://{host}:{port}/"
@@ -71,8 +78,8 @@ def run(args: argparse.Namespace) -> None:
 
         def ready() -> None:
             print(f"the mixer is at {address} (Ctrl-C ends it)", flush=True)
-            if not args.no_browser:
-                webbrowser.open(address)
+            if not args.no_browser:  # which may take its time
+                threading.Thread(target=webbrowser.open, args=(address,), daemon=True).start()
 
         try:
             serve(app, bound, ready=ready)
@@ -110,9 +117,8 @@ def _models_at(path: Path) -> list[tuple[str, Path]]:
         files = sorted((path / "models").glob("*.safetensors"))
         if not files:
             raise ValueError(f"--model (={str(path)!r}) is a folder without a model")
-        names = {
-            file_name(name): name for name in _record(path / "results.json").get("models", ())
-        }
+        known = _record(path / "results.json").get("models")
+        names = {file_name(name): name for name in known} if isinstance(known, dict) else {}
         order = list(names)  # as the comparison has them
         files.sort(key=lambda file: order.index(file.stem) if file.stem in order else len(order))
         return [(names.get(file.stem, file.stem), file) for file in files]
@@ -138,13 +144,25 @@ def trained_on(file: Path) -> str:
     return origin if known else "kittens"
 
 
+def title_of(path: str) -> str:
+    """Returns what to call the pictures at a path.
+
+    Example:
+        >>> title_of("pictures/cats.zip"), title_of("kittens:50"), title_of("/")
+        ('cats.zip', 'kittens:50', '/')
+    """
+    name = Path(path).name
+    if name in ("", ".."):
+        name = Path(path).resolve().name
+    return name or path
+
+
 def _record(path: Path) -> dict[str, Any]:
     """Reads a JSON object, if there is one."""
     try:
-        record = json.loads(path.read_text(encoding="utf-8"))
+        return read_json(path)
     except (OSError, ValueError):
         return {}
-    return record if isinstance(record, dict) else {}
 
 
 def _hosts(host: str) -> list[str]:

@@ -9,6 +9,7 @@ import torch
 
 from easyvae.cli.common import add_device, open_pictures
 from easyvae.comparison import compare
+from easyvae.files import read_json
 from easyvae.losses import RECONSTRUCTION_TERMS, BetaLoss
 from easyvae.model import VAE
 from easyvae.optim import DEFAULT_BATCH_SIZE
@@ -104,11 +105,8 @@ def read_models(
         ValueError: If it is no such file.
         OSError: If it cannot be read.
     """
-    try:
-        entries = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise ValueError(f"--models (={str(path)!r}) is not JSON: {error}") from None
-    if not isinstance(entries, dict) or not all(isinstance(e, dict) for e in entries.values()):
+    entries = read_json(path)
+    if not all(isinstance(entry, dict) for entry in entries.values()):
         raise ValueError(f"--models (={str(path)!r}) must map names to models")
     found: dict[str, VAE | tuple[VAE, BetaLoss]] = {}
     for name, entry in entries.items():

@@ -1,7 +1,6 @@
 """Draw kittens, train on them for about a minute, and leave pictures and a model."""
 
 import argparse
-import json
 from pathlib import Path
 
 import torch
@@ -10,6 +9,7 @@ from easyvae.cli.common import add_device
 from easyvae.cli.drawn import open_kittens
 from easyvae.cli.train import write_curves
 from easyvae.data import Pictures
+from easyvae.files import read_json
 from easyvae.kittens import draw_kittens
 from easyvae.latents import interpolate
 from easyvae.losses import BetaLoss
@@ -38,8 +38,8 @@ def _check_folder(out: Path, model: VAE) -> None:
     """
     settings = out / "run.json"
     if settings.is_file():
-        before = json.loads(settings.read_text(encoding="utf-8"))
-        if before.get("must_match", {}).get("model") != model.config:
+        before = read_json(settings).get("must_match")
+        if not isinstance(before, dict) or before.get("model") != model.config:
             raise ValueError(f"--out (={str(out)!r}) holds another run; choose another folder")
 
 

@@ -31,7 +31,7 @@ def open_kittens(count: int, size: int) -> NDArray[np.uint8]:
     folder = cache_folder()
     kept = f"kittens-{count}-{size}-"
     path = folder / f"{kept}{_drawing()}.npy"
-    with suppress(OSError, ValueError):
+    with suppress(OSError, ValueError, EOFError):  # whatever is wrong with it, it is drawn again
         known: NDArray[np.uint8] = np.load(path, mmap_mode="c")
         if known.shape == (count, 3, size, size) and known.dtype == np.uint8:
             return known

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from easyvae.files import write_file
+from easyvae.files import ModelFileError, read_json, write_file
 
 
 def begin_folder(folder: Path, facts: Mapping[str, Any], *, resume: bool) -> None:
@@ -13,15 +13,15 @@ def begin_folder(folder: Path, facts: Mapping[str, Any], *, resume: bool) -> Non
 
     Raises:
         ValueError: If the one there has other settings; the message names them.
+        ModelFileError: If its settings are damaged.
     """
     path = folder / "comparison.json"
     now = json.loads(json.dumps(facts))
     if resume and path.is_file():
-        try:
-            before = json.loads(path.read_text(encoding="utf-8"))
-            differing = [name for name in now if before[name] != now[name]]
-        except (ValueError, KeyError, TypeError) as error:
-            raise ValueError(f"{path} is not what `compare` writes ({error!r})") from None
+        before = read_json(path)
+        if missing := now.keys() - before.keys():
+            raise ModelFileError(path, f"is not what `compare` writes: no {min(missing)}")
+        differing = [name for name in now if before[name] != now[name]]
         if differing:
             pairs = ", ".join(
                 f"{name} ({before[name]!r}, now {now[name]!r})" for name in differing

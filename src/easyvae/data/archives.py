@@ -94,7 +94,7 @@ class Archive:
         name = member.filename
         parts = re.split(r"[/\\]", name)
         kind = stat.S_IFMT(member.external_attr >> 16)
-        if member.is_dir():
+        if name.endswith("/"):  # a folder; `member.is_dir()` fails where there is no name at all
             return
         if ".." in parts or parts[0] == "" or re.match(r"[A-Za-z]:", name):
             self.skipped.append((name, "points outside the archive"))

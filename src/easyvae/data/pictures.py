@@ -34,6 +34,7 @@ _UPRIGHT = {
     8: "ROTATE_90",
 }
 _ORIENTATION = 0x0112
+_BAND = 2**20  # pixels converted at a time
 
 
 class ImageError(ValueError):
@@ -219,13 +220,32 @@ def to_pixels(
     if flat.size != (width, height):
         flat = ImageOps.fit(flat, (width, height), Image.Resampling.LANCZOS)
     pixels = np.asarray(flat).reshape(height, width, channels)
-    return np.ascontiguousarray(pixels.transpose(2, 0, 1))  # (C, H, W)
+    return pixels.transpose(2, 0, 1).copy()  # (C, H, W): grey would be Pillow's own memory
 
 
 def flatten(
     image: "Image.Image", mode: str, background: tuple[int, int, int] = (255, 255, 255)
 ) -> "Image.Image":
-    """Converts any of Pillow's modes to 8-bit grey or RGB, without transparency."""
+    """Converts any of Pillow's modes to 8-bit grey or RGB, without transparency.
+
+    Band by band: on the way there are several copies, which for a large picture as a whole would
+    take many times its size.
+    """
+    from PIL import Image
+
+    if image.mode == mode and not image.has_transparency_data:
+        return image
+    flat = Image.new(mode, image.size)
+    rows = max(1, _BAND // image.width)
+    for top in range(0, image.height, rows):
+        box = (0, top, image.width, min(top + rows, image.height))
+        flat.paste(_flatten_band(image.crop(box), mode, background), box)
+    return flat
+
+
+def _flatten_band(
+    image: "Image.Image", mode: str, background: tuple[int, int, int]
+) -> "Image.Image":
     from PIL import Image
 
     if image.mode.startswith("I"):

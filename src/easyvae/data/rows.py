@@ -100,7 +100,7 @@ def _row_image(row: Any, shape: tuple[int, ...], number: int) -> Tensor:
         sizes = picture_shape(shape)
         with quiet_pillow:
             try:
-                return torch.from_numpy(to_pixels(image, sizes).copy())[None]
+                return torch.from_numpy(to_pixels(image, sizes))[None]
             except Exception as error:  # as for a file: Pillow raises anything
                 raise ImageError(f"row {number}", f"cannot be decoded: {error}") from error
     if isinstance(image, np.ndarray | Tensor):

@@ -1,13 +1,12 @@
 """How a training run has divided pictures: which of them it has seen, and which it held out."""
 
-import json
 from os import PathLike
 from pathlib import Path
 from typing import NamedTuple
 
 from easyvae.data import Images, Pictures, as_pictures
 from easyvae.feeds import SourceOpener
-from easyvae.files import ModelFileError
+from easyvae.files import ModelFileError, read_json
 from easyvae.reporter import Reporter
 
 
@@ -58,11 +57,11 @@ def read_run(model: str | PathLike[str]) -> Run | None:
     if not path.is_file():
         return None
     try:
-        settings = json.loads(path.read_text(encoding="utf-8"))
+        settings = read_json(path)
         known = settings["must_match"]
         share = settings.get("validation_share")
         return Run(known["data"], known["validation"], share, known["seed"])
-    except (ValueError, KeyError, TypeError) as error:
+    except (KeyError, TypeError) as error:
         raise ModelFileError(path, f"is not a run's settings ({error!r})") from None
 
 
@@ -91,11 +90,11 @@ def divide_as_run(pictures: Pictures, run: Run) -> Division | None:
             training, held_out = opener.open(pictures, run.validation_share)
         except ValueError:  # they cannot be divided so, as all copies of one picture
             return None
-        if held_out is None or held_out.fingerprint != run.validation:
+        if held_out is None or held_out.fingerprint() != run.validation:
             return None
         return Division(training.feed.sample(count), held_out.feed.sample(count))
     for flip in (False, True):  # the fingerprint tells whether pictures were mirrored
         training, _ = opener.open(as_pictures(pictures, shape, flip=flip), None)
-        if training.fingerprint == run.data:
+        if training.fingerprint() == run.data:
             return Division(training.feed.sample(count), None)
     return None

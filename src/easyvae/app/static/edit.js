@@ -13,6 +13,7 @@ const SHOWN = 4;
 const request = new Latest();
 let model;
 let ready; // () => number of directions
+let failed; // () => why there will be none, if so
 let previewed = "";
 
 const which = () => {
@@ -74,7 +75,8 @@ function update() {
   if (find("edits").children.length !== Math.min(SHOWN, ready())) build();
   card.classList.toggle("vacant", !reference || !ready());
   find("edit-reset").disabled = !reference?.includes("~");
-  find("edit-note").textContent = !ready() ? t("edit_wait") : reference ? t("edit_note") : t("edit_empty");
+  find("edit-note").textContent = t(failed() ? "error_no_latents"
+    : !ready() ? "edit_wait" : reference ? "edit_note" : "edit_empty");
   choices(find("edit-which"), shown().flatMap((slot, i) => (slot
     ? [{ value: i, label: LETTERS[i], title: t("edit_slot", { letter: LETTERS[i] }) }] : [])),
   index, (value) => activate(value));
@@ -95,9 +97,10 @@ function update() {
   if (reference && ready()) waiting = setTimeout(() => preview(reference), 120);
 }
 
-export function startEdit(currentModel, directions) {
+export function startEdit(currentModel, directions, fault) {
   model = currentModel;
   ready = directions;
+  failed = fault;
   find("edit-reset").addEventListener("click", () => {
     const index = which();
     if (index < 0) return;

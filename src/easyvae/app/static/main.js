@@ -13,7 +13,7 @@ import { startSamples } from "./samples.js";
 import { startSheets } from "./sheet.js";
 import { startSlots } from "./slots.js";
 import { startStage } from "./stage.js";
-import { address, get, onState, set, startState } from "./state.js";
+import { address, get, limitSteps, onState, set, startState } from "./state.js";
 import { Thumbs } from "./thumbs.js";
 import { startUploads } from "./uploads.js";
 import { startWheel } from "./wheel.js";
@@ -97,15 +97,18 @@ async function copyLink() {
   }
 }
 
-/** Asks how far the models' latents are until all are there. */
+/** Whether a model's latents are there, or will never be. */
+const settled = (model) => model.ready || Boolean(model.failed);
+
+/** Asks how far the models' latents are until there is nothing to wait for. */
 async function follow() {
-  while (info.models.some((model) => !model.ready)) {
+  while (!info.models.every(settled)) {
     await new Promise((resolve) => { setTimeout(resolve, 500); });
     try {
-      const before = current().ready;
+      const before = settled(current());
       info.models = (await json(url("info"))).models;
       showProgress();
-      if (!before && current().ready) {
+      if (!before && settled(current())) {
         loadMap();
         refreshEdit();
       }
@@ -120,6 +123,7 @@ async function start() {
   await startLanguage();
   info = await early("/api/info");
   startConnection();
+  limitSteps(info.limits.frames);
   startNames(info);
   startSheets(info);
   const thumbs = new Thumbs(info);
@@ -139,7 +143,7 @@ async function start() {
   startSlots(info, modelId);
   startWheel(modelId);
   startMap(thumbs, info, current);
-  startEdit(modelId, () => current().directions);
+  startEdit(modelId, () => current().directions, () => current().failed);
   startSamples(modelId);
   startUploads(info, modelId);
   find("random").addEventListener("click", () => pickRandom(info.pictures.count));

@@ -116,7 +116,8 @@ function note() {
 
 export function showProgress() {
   const model = current();
-  if (!model.ready) wait(t("map_wait", { done: count(model.done), all: count(info.pictures.count) }));
+  if (model.failed) wait(t("error_no_latents"));
+  else if (!model.ready) wait(t("map_wait", { done: count(model.done), all: count(info.pictures.count) }));
   else wait(mapped?.kind !== kind() && kind() === "tsne" ? t("map_drawing") : "");
 }
 
@@ -155,7 +156,7 @@ export async function loadMap() {
     redraw();
   }
   note();
-  if (!model.ready) return; // called again once it is
+  if (!model.ready && !model.failed) return; // called again once it is
   try {
     await loading.run(async (signal) => {
       // A t-SNE map can take a minute; until then there is the other one to look at.

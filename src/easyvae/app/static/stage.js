@@ -18,6 +18,7 @@ const small = find("small"); // the same picture beside the parts that are far f
 const slider = find("slider");
 const request = new Latest();
 let model;
+let most; // frames at a time
 let film = null; // { image, frames }: what is shown
 let playing = 0;
 let asked = "";
@@ -26,7 +27,7 @@ const several = () => get().mode === "several";
 
 /** Frames between two steps of the strip: the strip's pictures are among the slider's. */
 export function fineness(steps) {
-  return Math.max(1, Math.round(FINE / (steps - 1)));
+  return Math.max(1, Math.min(Math.round(FINE / (steps - 1)), Math.floor((most - 1) / (steps - 1))));
 }
 
 function wanted() {
@@ -265,7 +266,7 @@ function play() {
 }
 
 function fillSteps() {
-  const options = [5, 7, 9, 11, 13, 16, 21];
+  const options = [5, 7, 9, 11, 13, 16, 21].filter((steps) => steps <= most);
   if (!options.includes(get().steps)) options.push(get().steps);
   find("steps").replaceChildren(...options.sort((a, b) => a - b).map((steps) =>
     make("option", { value: steps, text: String(steps), selected: steps === get().steps })));
@@ -288,6 +289,7 @@ function swap() {
 export function startStage(info, currentModel) {
   model = currentModel;
   const { pictures } = info;
+  most = info.limits.frames;
   // Another place in the history is not to be played away.
   for (const name of ["popstate", "hashchange"]) addEventListener(name, stop);
   document.documentElement.style.setProperty("--aspect", `${pictures.width} / ${pictures.height}`);

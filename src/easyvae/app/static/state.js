@@ -53,6 +53,12 @@ function readReference(text) {
   return moved(text, amounts(text).map((value) => clamp(value, -FAR, FAR)));
 }
 
+/** Keeps the steps within what the server draws at a time. */
+export function limitSteps(most) {
+  RANGES.steps[1] = Math.min(RANGES.steps[1], most);
+  state.steps = Math.min(state.steps, most);
+}
+
 function toHash() {
   const parts = [];
   const put = (name, value) => parts.push(`${name}=${encodeURIComponent(value)}`);

@@ -1,0 +1,125 @@
+"""Takes in the pictures that people bring: the bodies of requests, bounded in size and time."""
+
+import asyncio
+import io
+
+from starlette.requests import Request
+
+from easyvae.app.errors import RequestError, busy
+from easyvae.app.shelf import Shelf
+from easyvae.app.worker import Worker, unless_gone
+
+MAX_BYTES = 10 * 2**20
+AT_ONCE = 4
+"""How many bodies are in memory at a time: so many times 10 MB are the most they take."""
+QUEUE = 64
+"""How many more may wait."""
+AHEAD = 2**16
+"""How much of a body is read while it waits."""
+SECONDS = 20.0
+"""How long a body may take."""
+
+
+class Reception:
+    """Takes pictures in: a few at a time, up to a size, and not for ever.
+
+    Args:
+        shelf: Where they are put.
+        seconds: How long a body may take.
+    """
+
+    def __init__(self, shelf: Shelf, *, seconds: float = SECONDS) -> None:
+        """Waits for the first one."""
+        self._shelf = shelf
+        self._seconds = seconds
+        self._places = asyncio.Semaphore(AT_ONCE)
+        self._decoder = Worker("uploads", waiting=AT_ONCE)
+        self._waiting = 0
+
+    async def take(self, request: Request) -> str:
+        """Reads the body of a request, puts the picture on the shelf, and returns its hash.
+
+        A body keeps its place until it is decoded: what is read waits for nothing without one.
+
+        Raises:
+            RequestError: If it is empty, too large, too slow, or no picture, or if too many are
+                waiting.
+        """
+        announced = request.headers.get("content-length", "")
+        if announced.isascii() and announced.isdigit() and int(announced[:18]) > MAX_BYTES:
+            raise _too_large()
+        with _Body(request, self._seconds) as body:
+            await self._come_to_its_turn(request, body)
+            try:
+                await body.read(MAX_BYTES)
+                return await self._decoder.run(request, self._shelf.add, body.content())
+            finally:
+                self._places.release()
+
+    def stop(self) -> None:
+        """Takes nothing more in."""
+        self._decoder.stop()
+
+    async def _come_to_its_turn(self, request: Request, body: "_Body") -> None:
+        if self._waiting >= QUEUE:
+            raise busy("too many uploads at once", 2)
+        self._waiting += 1
+        try:
+            await body.read(AHEAD)
+            async with asyncio.timeout(2 * self._seconds):
+                if body.whole:
+                    await unless_gone(request, self._places.acquire())
+                else:  # that its client has gone can be seen only behind the rest of the body
+                    await self._places.acquire()
+        except TimeoutError:
+            raise busy("too many uploads at once", 2) from None
+        finally:
+            self._waiting -= 1
+
+
+class _Body:
+    """The body of a request, as far as it has been read.
+
+    Attributes:
+        whole: Whether that is all of it.
+    """
+
+    def __init__(self, request: Request, seconds: float) -> None:
+        self._receive = request.receive
+        self._seconds = seconds
+        self._parts = io.BytesIO()
+        self.whole = False
+
+    def __enter__(self) -> "_Body":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        # An error's traceback would keep the bytes until its answer is sent.
+        self._parts.close()
+
+    async def read(self, most: int) -> None:
+        """Reads on until there are more than so many bytes, or all."""
+        try:
+            async with asyncio.timeout(self._seconds):
+                while not self.whole and self._parts.tell() <= most:
+                    message = await self._receive()
+                    if message["type"] == "http.disconnect":
+                        raise RequestError(400, "gone", "the upload was broken off")
+                    self._parts.write(message.get("body", b""))
+                    self.whole = not message.get("more_body", False)
+        except TimeoutError:
+            raise RequestError(
+                408, "too_slow", f"the upload took more than {self._seconds:g} seconds"
+            ) from None
+        if self._parts.tell() > MAX_BYTES:
+            raise _too_large()
+
+    def content(self) -> bytes:
+        """Returns the bytes, which are not copied."""
+        if not self._parts.tell():
+            raise RequestError(400, "empty", "the body must be a JPEG, PNG or WEBP file")
+        return self._parts.getvalue()
+
+
+def _too_large() -> RequestError:
+    return RequestError(413, "too_large", f"a picture may have {MAX_BYTES // 2**20} MB")

@@ -1,0 +1,357 @@
+"""Feeds damaged and forged files to what reads files, until the time is up.
+
+    python tests/trust/fuzz.py model --seconds 600
+    python tests/trust/fuzz.py pictures --seconds 600
+    python tests/trust/fuzz.py zip --seconds 600
+
+Each reader may give a result or its one error (`ModelFileError`, `ImageError`), and nothing else:
+no other exception, no more than ten seconds of CPU, no more memory than `--megabytes` beyond what
+the process has at the start, and no file anywhere. What breaks this is written to `--keep`, and
+the script ends with exit code 1. Such a file belongs into `tests/trust/findings/`, where the tests
+read it from then on.
+
+Files are made from good ones: bytes changed, cut, doubled and swapped; for models also their
+header rewritten as JSON, with a right checksum or without; for zips also the fields of their
+tables. The sequence is a function of `--seed`.
+"""
+
+import argparse
+import copy
+import io
+import json
+import random
+import resource
+import signal
+import struct
+import sys
+import tempfile
+import time
+import traceback
+import zipfile
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import partial
+from pathlib import Path
+from typing import Any, NoReturn
+
+import numpy as np
+import torch
+from PIL import Image
+
+from easyvae import VAE
+from easyvae.checkpoint import ModelFileError
+from easyvae.data import ImageError, inspect_pictures, load_pictures, read_image
+from easyvae.files import read_tensors, write_tensors
+
+LONGEST = 10
+"""Seconds of CPU for one file; a minute by the clock, in which a busy machine does as much."""
+SHAPE = (3, 8, 8)
+ODD: list[Any] = [
+    *(None, True, False, 0, 1, -1, 2, 2**31, 2**63, 10**30, 10**400, 0.5, -0.0, 1e300),
+    *(float("nan"), float("inf"), "", "silu", "os.system", "a" * 5000, "\ud800", "\n\x1b[2J"),
+    *([], {}, [[]], [{}], [0], [10**9], [1] * 3000, {"dict": []}, {"tensor": "a"}),
+]
+
+
+class HangError(BaseException):
+    """A file took too long: a `BaseException`, which no reader catches."""
+
+
+# Ways to make a bad file of good ones
+
+
+def damage(data: bytes, others: list[bytes], chance: random.Random) -> bytes:
+    """Changes, cuts, doubles or swaps some bytes."""
+    result = bytearray(data)
+    for _ in range(chance.choice((1, 1, 1, 2, 4, 16))):
+        at = chance.randrange(len(result) + 1)
+        end = min(len(result), at + chance.choice((1, 2, 4, 8, 64, 1024)))
+        kind = chance.randrange(7)
+        if kind == 0 and at < len(result):
+            result[at] ^= 1 << chance.randrange(8)
+        elif kind == 1 and at < len(result):
+            result[at] = chance.choice((0, 1, 0x7F, 0x80, 0xFF, chance.randrange(256)))
+        elif kind == 2:
+            del result[at:end]
+        elif kind == 3:
+            result[at:at] = result[at:end]
+        elif kind == 4:
+            number = chance.choice((0, 1, 2**16 - 1, 2**31 - 1, 2**31, 2**32 - 1))
+            result[at : at + 4] = struct.pack(chance.choice(("<I", ">I")), number)
+        elif kind == 5:
+            other = chance.choice(others)
+            start = chance.randrange(len(other) + 1)
+            result[at:end] = other[start : start + end - at]
+        else:
+            del result[at:]
+    return bytes(result)
+
+
+def places(value: Any, path: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
+    """Yields the way to each value in nested JSON."""
+    yield path
+    if isinstance(value, dict | list):
+        for key in value if isinstance(value, dict) else range(len(value)):
+            yield from places(value[key], (*path, key))
+
+
+def odd(chance: random.Random) -> Any:
+    """Returns something odd that is nobody else's: it may be changed later on."""
+    return copy.deepcopy(chance.choice(ODD))
+
+
+def rewrite(value: Any, chance: random.Random) -> Any:
+    """Replaces, removes, adds or renames something in nested JSON."""
+    found = [path for path in places(value) if path]
+    if not found:
+        return odd(chance)
+    *way, last = chance.choice(found)
+    inner = value
+    for key in way:
+        inner = inner[key]
+    kind = chance.randrange(5)
+    if kind == 0:
+        del inner[last]
+    elif kind == 1 and isinstance(inner, dict):
+        inner[chance.choice(("", "x", "__class__", "latent", "\ud800", "0" * 3000))] = inner.pop(
+            last
+        )
+    elif kind == 2 and isinstance(inner, list):
+        inner.insert(last, odd(chance))
+    elif kind == 3 and isinstance(inner[last], int):
+        inner[last] += chance.choice((-1, 1, 4, -4, 2**32, 2**64))
+    else:
+        inner[last] = odd(chance)
+    return value
+
+
+# What is fuzzed: each yields (files, whether all went well)
+
+
+def models(folder: Path, chance: random.Random) -> Iterator[Callable[[], object]]:
+    """Reads model files."""
+    good = []
+    for number, options in enumerate(({}, {"norm": "batch", "residual_blocks": 1, "hidden": 3})):
+        VAE([2, 3], 2, image_size=(5, 4), **options).save(folder / f"{number}")
+        good.append((folder / f"{number}").read_bytes())
+    contents = [read_tensors(folder / f"{number}") for number in range(len(good))]
+    path = folder / "fuzzed.safetensors"
+    while True:
+        kind = chance.randrange(3)
+        if kind == 0:
+            path.write_bytes(damage(chance.choice(good), good, chance))
+        elif kind == 1:  # a header of sense with a change
+            data = chance.choice(good)
+            length = int.from_bytes(data[:8], "little")
+            header = rewrite(json.loads(data[8 : 8 + length]), chance)
+            raw = json.dumps(header).encode()
+            path.write_bytes(len(raw).to_bytes(8, "little") + raw + data[8 + length :])
+        else:  # a whole file, with a right checksum, of a config that may have none
+            tensors, metadata = chance.choice(contents)
+            metadata = json.loads(json.dumps(metadata))
+            for _ in range(chance.choice((1, 1, 3))):
+                metadata = rewrite(metadata, chance)
+            try:
+                write_tensors(path, tensors, metadata)
+            except (ValueError, TypeError):
+                continue
+        yield lambda: VAE.load(path)
+
+
+def drawn(kind: str, size: tuple[int, int], mode: str, chance: random.Random) -> bytes:
+    """Draws a picture of noise, as a file."""
+    noise = np.frombuffer(chance.randbytes(size[0] * size[1] * 4), np.uint8)
+    image = Image.fromarray(noise.reshape(size[1], size[0], 4)).convert(mode)
+    file = io.BytesIO()
+    options: dict[str, Any] = {
+        "exif": b"Exif\0\0II*\0\x08\0\0\0\x01\0\x12\x01\3\0\1\0\0\0\6\0\0\0"
+    }
+    if kind == "JPEG":
+        options["progressive"] = chance.random() < 0.5
+    image.save(file, kind, **options)
+    return file.getvalue()
+
+
+def gallery(chance: random.Random) -> list[tuple[str, bytes]]:
+    """Draws pictures of each kind."""
+    kinds = [
+        ("JPEG", ("RGB", "L", "CMYK")),
+        ("PNG", ("RGBA", "L", "P", "1", "LA")),
+        ("WEBP", ("RGB",)),
+    ]
+    return [
+        (f"{kind.lower()}", drawn(kind, size, mode, chance))
+        for kind, modes in kinds
+        for mode in modes
+        for size in ((9, 7), (40, 30))
+    ]
+
+
+def scan(folder: Path, shape: tuple[int, ...]) -> None:
+    """Looks at a folder in every way that there is."""
+    load_pictures(folder, shape)
+    inspect_pictures(folder)
+    read_image(folder / "fuzzed.png", shape)
+
+
+def pictures(folder: Path, chance: random.Random) -> Iterator[Callable[[], object]]:
+    """Scans a folder with one damaged picture and a good one."""
+    good = gallery(chance)
+    everything = [data for _, data in good]
+    folder = folder / "set"
+    folder.mkdir()
+    (folder / "good.png").write_bytes(good[-1][1])
+    path = folder / "fuzzed.png"
+    while True:
+        path.write_bytes(damage(chance.choice(everything), everything, chance))
+        shape = chance.choice((SHAPE, (1, 5, 9)))
+        yield partial(scan, folder, shape)
+
+
+def zips(folder: Path, chance: random.Random) -> Iterator[Callable[[], object]]:
+    """Scans zip archives."""
+    good = []
+    for method in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2):
+        file = io.BytesIO()
+        with zipfile.ZipFile(file, "w", method) as archive:
+            for number, (kind, data) in enumerate(gallery(chance)[:5]):
+                archive.writestr(f"a/{number}.{kind}", data)
+            archive.writestr("b.png", bytes(300_000))
+        good.append(file.getvalue())
+    path = folder / "fuzzed.zip"
+    while True:
+        data = bytearray(chance.choice(good))
+        if chance.random() < 0.7:  # a field of a table, or of the end
+            for _ in range(chance.choice((1, 1, 2, 4))):
+                marks = [b"PK\1\2", b"PK\3\4", b"PK\5\6"]
+                mark = chance.choice(marks)
+                starts = [i for i in range(len(data)) if data.startswith(mark, i)]
+                at = chance.choice(starts or [0]) + chance.randrange(4, 46)
+                number = chance.choice((0, 1, 8, 9, 12, 14, 255, 2**16 - 1, 2**31, 2**32 - 1))
+                raw = struct.pack("<I", number)[: chance.choice((1, 2, 4))]
+                data[at : at + len(raw)] = raw
+        else:
+            data = bytearray(damage(bytes(data), good, chance))
+        path.write_bytes(data)
+        yield lambda: load_pictures(path, SHAPE)
+
+
+TARGETS = {"model": models, "pictures": pictures, "zip": zips}
+
+
+# The loop
+
+
+@contextmanager
+def limits(megabytes: int) -> Iterator[None]:
+    """Bounds the memory of this process, and the time of each file."""
+    now = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
+    before = resource.getrlimit(resource.RLIMIT_AS)
+    resource.setrlimit(resource.RLIMIT_AS, (now + megabytes * 2**20, before[1]))
+
+    def hang(*_: object) -> NoReturn:
+        raise HangError(f"more than {LONGEST} s")
+
+    handlers = {number: signal.signal(number, hang) for number in (signal.SIGALRM, signal.SIGPROF)}
+    try:
+        yield
+    finally:
+        set_alarm(0)
+        for number, handler in handlers.items():
+            signal.signal(number, handler)
+        resource.setrlimit(resource.RLIMIT_AS, before)
+
+
+def set_alarm(seconds: float) -> None:
+    """Interrupts this process after so much CPU, or six times as long by the clock; 0 does not."""
+    signal.setitimer(signal.ITIMER_PROF, seconds)
+    signal.setitimer(signal.ITIMER_REAL, 6 * seconds)
+
+
+def listed(folder: Path) -> set[str]:
+    return {str(path.relative_to(folder)) for path in folder.rglob("*")}
+
+
+def fuzz(
+    target: str,
+    *,
+    seconds: float,
+    seed: int,
+    megabytes: int,
+    keep: Path,
+    files: int | None = None,
+) -> dict[str, Any]:
+    """Feeds files to a reader until the time is up, or so many have been; returns what came."""
+    chance = random.Random(seed)
+    outcomes: Counter[str] = Counter()
+    findings: list[str] = []
+    slowest = 0.0
+    with tempfile.TemporaryDirectory() as name, limits(megabytes):
+        folder = Path(name)
+        deadline = time.monotonic() + seconds
+        for call in TARGETS[target](folder, chance):
+            before = listed(folder)
+            began = time.process_time()
+            set_alarm(LONGEST)
+            fault: BaseException | None = None
+            try:
+                call()
+                outcomes["read"] += 1
+            except (ModelFileError, ImageError) as error:
+                outcomes["refused"] += 1
+                if not str(error).isprintable() or len(str(error)) > 2000:
+                    fault = error
+            except Exception as error:
+                fault = error
+            except HangError as error:
+                fault = error
+            finally:
+                set_alarm(0)
+            slowest = max(slowest, time.process_time() - began)
+            if listed(folder) != before:
+                fault = RuntimeError(f"it left {listed(folder) ^ before}")
+            if fault is not None:
+                keep.mkdir(parents=True, exist_ok=True)
+                (fuzzed,) = folder.rglob("fuzzed.*")
+                place = keep / f"{target}-{seed}-{sum(outcomes.values())}{fuzzed.suffix}"
+                place.write_bytes(fuzzed.read_bytes())
+                text = "".join(traceback.format_exception(fault))
+                print(f"{place}:\n{text[-3000:]}", file=sys.stderr)
+                findings.append(f"{place.name}: {fault!r}"[:300])
+            done = sum(outcomes.values()) + len(findings)
+            if time.monotonic() > deadline or done == files or len(findings) > 20:
+                break
+    return {
+        "target": target,
+        "seed": seed,
+        **outcomes,
+        "slowest, s of CPU": round(slowest, 3),
+        "findings": findings,
+    }
+
+
+def main() -> int:
+    """Prints counts and findings as JSON."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("target", choices=list(TARGETS))
+    parser.add_argument("--seconds", type=float, default=60)
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--megabytes", type=int, default=1000)
+    parser.add_argument("--keep", type=Path, default=Path("fuzz-findings"))
+    arguments = parser.parse_args()
+    torch.set_num_threads(1)
+    torch.manual_seed(0)
+    figures = fuzz(
+        arguments.target,
+        seconds=arguments.seconds,
+        seed=arguments.seed,
+        megabytes=arguments.megabytes,
+        keep=arguments.keep,
+    )
+    print(json.dumps(figures, indent=2))
+    return int(bool(figures["findings"]))
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
