@@ -33,6 +33,7 @@ SIZE = 32
 DESK = {"width": 1440, "height": 900}
 PHONE = {"width": 390, "height": 844}
 PAIR = "#a=p3&b=p17"
+FOUR = "#a=p3&b=p17&c=p8&d=p12&mode=several&weights=40-30-20-10"
 FIRST_SAMPLE = "#samples button:first-child canvas"
 
 
@@ -126,6 +127,15 @@ def changed(page: Any, before: str, selector: str = "#picture") -> str:
     return look(page, selector)
 
 
+# Whether there is anything on a canvas.
+PAINTED = """(selector) => {
+  const canvas = document.querySelector(selector);
+  const small = new OffscreenCanvas(16, 16).getContext('2d', { willReadFrequently: true });
+  if (canvas.width) small.drawImage(canvas, 0, 0, 16, 16);
+  return small.getImageData(0, 0, 16, 16).data.some((x) => x);
+}"""
+
+
 def slot(page: Any, letter: str) -> Any:
     return page.locator(f".slot[data-letter='{letter}']")
 
@@ -207,6 +217,18 @@ def test_play_runs_and_pauses(open_page: Open) -> None:
     assert look(page) == at
 
 
+def test_all_can_be_pressed_while_playing(open_page: Open) -> None:
+    """What is under the finger stays there, however long it is held down."""
+    page = open_page(PAIR)
+    before = mixed(page)
+    page.get_by_role("button", name="Play").click()
+    changed(page, before)
+    page.get_by_role("radio", name="Straight").click(delay=150)
+    expect(page.get_by_role("radio", name="Straight")).to_be_checked()
+    page.get_by_role("button", name="Pause").click(delay=150)
+    expect(page).to_have_url(re.compile("method=lerp"))
+
+
 def test_play_without_motion_goes_step_by_step(open_page: Open) -> None:
     """Where less motion is preferred, only steps of the strip are shown."""
     page = open_page(PAIR, reduced_motion="reduce")
@@ -240,6 +262,35 @@ def test_swap_and_surprise(open_page: Open) -> None:
     expect(page).not_to_have_url(re.compile(r"#a=p17&b=p3"))
     a, b = re.findall(r"[ab]=(p\d+)", page.url)
     assert a != b
+
+
+def test_surprise_fills_the_slots_in_use(open_page: Open) -> None:
+    """Of four slots with one empty, the three that have a picture."""
+    page = open_page("#a=p3&b=p17&d=p8&mode=several")
+    page.evaluate("() => { let last = 0; Math.random = () => (last += 0.1); }")
+    page.get_by_role("button", name="Surprise me").click()
+    expect(page).to_have_url(re.compile("#a=p60&b=p120&d=p180&mode=several"))
+
+
+def test_the_frame_is_where_the_next_picture_goes(open_page: Open) -> None:
+    """On the first empty slot, or on the one that was pointed at."""
+    page = open_page("#a=p3&b=p17&d=p8&mode=several")
+    expect(slot(page, "C")).to_have_class(re.compile("active"))
+    slot(page, "A").locator(".head").click()
+    expect(slot(page, "A")).to_have_class(re.compile("active"))
+    expect(slot(page, "C")).not_to_have_class(re.compile("active"))
+    expect(page.get_by_role("button", name="the next picture goes here")).to_have_count(1)
+    page.get_by_role("option", name="Kitten 1", exact=True).click()
+    expect(slot(page, "A")).to_contain_text("Kitten 1")
+    expect(slot(page, "C")).to_have_class(re.compile("active"))
+
+
+def test_the_same_picture_twice_is_said(open_page: Open) -> None:
+    """There is nothing to mix; both letters stand by the picture."""
+    page = open_page("#a=p3")
+    page.get_by_role("option", name="Kitten 4 (A)").click()
+    expect(page.get_by_role("alert")).to_contain_text("the same picture")
+    expect(page.get_by_role("option", name="Kitten 4 (A B)")).to_be_visible()
 
 
 def test_the_language_is_the_browsers_and_can_be_switched(open_page: Open) -> None:
@@ -285,6 +336,7 @@ def test_a_file_can_be_dropped(open_page: Open) -> None:
     picture = list(encode(Image.new("RGB", (20, 20), "orange")))
     page.evaluate(drop, [".slot[data-letter=B]", picture, "x.png"])
     expect(slot(page, "B")).to_contain_text("Your picture")
+    expect(page.locator("body")).not_to_have_class(re.compile("dropping"))
     page.evaluate(drop, ["#stage", list(b"<html>"), "x.png"])
     expect(page.get_by_role("alert")).to_contain_text("not a JPEG, PNG or WEBP")
 
@@ -304,7 +356,7 @@ def test_with_the_keyboard_alone(open_page: Open) -> None:
     """Picked with arrows and Enter, slid with arrows; the focus is always to be seen."""
     page = open_page()
     page.keyboard.press("Tab")
-    for _ in range(12):
+    for _ in range(16):
         if page.evaluate("document.activeElement.getAttribute('role')") == "option":
             break
         page.keyboard.press("Tab")
@@ -321,6 +373,13 @@ def test_with_the_keyboard_alone(open_page: Open) -> None:
     page.locator("#slider").focus()
     page.keyboard.press("ArrowRight")
     expect(page.locator("#slider")).to_have_value("501")
+    page.keyboard.press("Tab")
+    expect(page.get_by_role("button", name="Step 6 of 11")).to_be_focused()
+    page.keyboard.press("ArrowRight")
+    expect(page.get_by_role("button", name="Step 7 of 11")).to_be_focused()
+    expect(page.locator("#slider")).to_have_value("600")
+    page.keyboard.press("Tab")
+    expect(page.get_by_role("link", name="Save step 7")).to_be_focused()
     expect(page.locator("#live")).not_to_be_empty()
 
 
@@ -359,10 +418,7 @@ def test_the_map(open_page: Open) -> None:
     """Hovering shows a picture, clicking picks it, the wheel zooms, keys do it all."""
     page = open_page()
     expect(page.locator("#map-wait")).to_be_hidden()
-    page.wait_for_function(
-        "() => { const c = document.getElementById('map-canvas');"
-        " return c.getContext('2d').getImageData(0, 0, c.width, c.height).data.some(x => x); }"
-    )
+    page.wait_for_function(PAINTED, arg="#map-canvas")
     page.wait_for_timeout(300)
     canvas = page.locator("#map-canvas")
     box = canvas.bounding_box()
@@ -378,6 +434,9 @@ def test_the_map(open_page: Open) -> None:
         if page.locator("#peek").is_visible():
             break
     expect(page.locator("#peek")).to_contain_text("Kitten")
+    page.mouse.down(button="right")
+    page.mouse.up(button="right")
+    expect(slot(page, "A")).to_contain_text("Pick a picture")
     page.mouse.down()
     page.mouse.up()
     expect(page).to_have_url(re.compile(r"#a=p\d+"))
@@ -387,6 +446,50 @@ def test_the_map(open_page: Open) -> None:
     page.keyboard.press("Enter")
     expect(page).to_have_url(re.compile(r"&b=p\d+"))
     mixed(page)
+
+
+def test_the_map_shows_a_picture_that_comes_late(open_page: Open) -> None:
+    """Beside the pointer, as soon as it is here."""
+    page = open_page()
+    held: list[Any] = []
+    page.route(re.compile("/api/(sheets|thumbnails)"), lambda route: held.append(route))
+    page.reload()
+    expect(page.locator("#map-wait")).to_be_hidden()
+    box = page.locator("#map-canvas").bounding_box()
+    for step in range(20):
+        page.mouse.move(box["x"] + box["width"] / 2 + 4 * step, box["y"] + box["height"] / 2)
+        if page.locator("#peek").is_visible():
+            break
+    expect(page.locator("#peek")).to_contain_text("Kitten")
+    assert not page.evaluate(PAINTED, "#peek canvas")
+    for route in held:
+        route.continue_()
+    page.unroute_all()
+    page.wait_for_function(PAINTED, arg="#peek canvas")
+
+
+def test_another_map_is_waited_for(open_page: Open) -> None:
+    """The one before stays in sight, dimmed, until a t-SNE map is there."""
+    page = open_page(expected="503")
+    ready: list[bool] = []
+
+    def answer(route: Any) -> None:
+        if route.request.url.endswith("/api/info"):
+            info = route.fetch().json()
+            route.fulfill(json={**info, "tsne": True})
+        elif ready:
+            route.fulfill(response=route.fetch(url=route.request.url.replace("tsne", "pca")))
+        else:
+            route.fulfill(status=503, headers={"Retry-After": "1"}, json={"error": "busy"})
+
+    page.route(re.compile("/api/info|kind=tsne"), answer)
+    page.reload()
+    page.get_by_role("radio", name="t-SNE").click()
+    expect(page.locator("#map-wait")).to_contain_text("Drawing the t-SNE map")
+    assert page.evaluate(PAINTED, "#map-canvas")
+    ready.append(True)
+    expect(page.locator("#map-wait")).to_be_hidden(timeout=10_000)
+    assert page.evaluate(PAINTED, "#map-canvas")
 
 
 def test_three_and_four_with_weights(open_page: Open) -> None:
@@ -418,6 +521,24 @@ def test_three_and_four_with_weights(open_page: Open) -> None:
         assert image.size == (4 * SIZE, 4 * SIZE)
 
 
+def test_a_share_moves_by_what_is_pressed(open_page: Open) -> None:
+    """One arrow key is one percent; the others keep their proportions, and come back from none."""
+    page = open_page("#a=p3&b=p17&c=p8&d=p12&mode=several")
+    share = page.get_by_role("slider", name=re.compile("^Share of"))
+    values = "all => all.map(e => Number(e.value))"
+    assert share.evaluate_all(values) == [25, 25, 25, 25]
+    share.first.focus()
+    page.keyboard.press("ArrowRight")
+    assert share.evaluate_all(values) == [26, 25, 25, 25]
+    page.keyboard.press("End")
+    assert share.evaluate_all(values) == [100, 0, 0, 0]
+    page.keyboard.press("PageDown")
+    assert share.evaluate_all(values) == [90, 3, 3, 3]
+    for row in page.locator(".weight").all():
+        said = row.locator("[data-output]").inner_text()
+        assert said == row.locator("input").input_value() + "%"
+
+
 def test_editing(open_page: Open) -> None:
     """A slider changes the picture in the slot and the mix, and it can be undone."""
     page = open_page(PAIR + "&t=0")
@@ -432,6 +553,7 @@ def test_editing(open_page: Open) -> None:
     expect(page).to_have_url(re.compile("a=p3~3&"))
     page.get_by_role("button", name="Undo the edits").click()
     expect(page).to_have_url(re.compile("a=p3&"))
+    expect(slider).to_be_focused()
 
 
 def test_new_kittens(open_page: Open) -> None:
@@ -446,6 +568,8 @@ def test_new_kittens(open_page: Open) -> None:
     second = changed(page, first, FIRST_SAMPLE)
     page.get_by_role("slider", name="Boldness").fill("120")
     third = changed(page, second, FIRST_SAMPLE)
+    boldness = page.get_by_role("slider", name="Boldness")
+    expect(boldness).to_have_attribute("aria-valuetext", "1.20")
     page.get_by_role("button", name="Draw twelve more").click()
     changed(page, third, FIRST_SAMPLE)
     page.get_by_role("button", name="New kitten 13", exact=True).click()
@@ -486,12 +610,72 @@ def test_back_and_forward(open_page: Open) -> None:
     expect(slot(page, "B")).to_contain_text("Kitten 6")
 
 
+def test_looking_around_leaves_no_steps(open_page: Open) -> None:
+    """Tabs are no steps to take back; going back while playing is not played away."""
+    page = open_page()
+    before = page.evaluate("history.length")
+    for name in ("Gallery", "New", "Yours", "Gallery"):
+        page.get_by_role("tab", name=name).click()
+    assert page.evaluate("history.length") == before
+    page.get_by_role("option", name="Kitten 2", exact=True).click()
+    page.get_by_role("option", name="Kitten 6", exact=True).click()
+    mixed(page)
+    page.get_by_role("option", name="Kitten 8", exact=True).click()
+    page.get_by_role("button", name="Play").click()
+    page.wait_for_timeout(300)
+    page.go_back()
+    expect(page.get_by_role("button", name="Play")).to_be_visible()
+    page.wait_for_timeout(400)
+    expect(page).to_have_url(re.compile("a=p1&b=p5"))
+
+
+def test_a_link_with_too_much_is_taken_as_far_as_it_goes(open_page: Open) -> None:
+    """Weights of empty slots do not count, and edits go as far as the sliders do."""
+    page = open_page("#a=p3&c=p8~9.99&mode=several&weights=0-5-0-5")
+    share = page.get_by_role("slider", name=re.compile("^Share of"))
+    assert share.evaluate_all("all => all.map(e => e.value)") == ["50", "50"]
+    page.get_by_role("radiogroup", name="Which picture").get_by_text("C").click()
+    expect(page.get_by_role("slider", name="Direction 1")).to_have_value("3")
+    page.wait_for_timeout(500)  # for requests that might be refused
+
+
 def test_a_gone_upload_is_said_kindly(open_page: Open) -> None:
     """The rest of the link still works."""
     page = open_page("#a=u0123456789abcdef&b=p4", expected="404")
     expect(page.get_by_role("alert")).to_contain_text("kept in memory only")
     expect(slot(page, "A")).to_contain_text("Pick a picture")
     expect(slot(page, "B")).to_contain_text("Kitten 5")
+
+
+@pytest.mark.parametrize("lost", ["api/info", "static/map.js", "static/es.json"])
+def test_a_page_that_cannot_be_loaded_says_so(open_page: Open, lost: str) -> None:
+    """In the reader's language, for as long as it is so, with a way out."""
+    page = open_page(PAIR, locale="es-ES", expected="ERR_FAILED")
+    page.route(f"**/{lost}", lambda route: route.abort())
+    page.reload()
+    expect(page.get_by_text("No se pudo cargar la página")).to_be_visible()
+    expect(page.get_by_text("could not be loaded")).to_be_hidden()
+    expect(page.locator("main")).to_be_hidden()
+    page.unroute_all()
+    page.get_by_role("button", name="Reintentar").click()
+    mixed(page)
+
+
+def test_a_server_that_stops_and_comes_back(open_page: Open) -> None:
+    """Nothing old is shown under a new name; what is missing comes once it can."""
+    page = open_page(PAIR, expected="ERR_FAILED")
+    mixed(page)
+    page.route("**/api/**", lambda route: route.abort())
+    page.get_by_role("option", name="Kitten 9", exact=True).click()
+    expect(page.get_by_text("The server does not answer")).to_be_visible()
+    expect(slot(page, "A").locator("canvas.ready")).to_have_count(0)
+    expect(page.locator("#strip")).to_have_class(re.compile("vacant"))
+    assert not page.evaluate(PAINTED, "#picture")
+    page.unroute_all()
+    page.get_by_role("button", name="Try again").click()
+    expect(page.get_by_text("The server does not answer")).to_be_hidden()
+    mixed(page)
+    expect(slot(page, "A").locator("canvas.ready")).to_have_count(2)
 
 
 def test_a_switch_between_models(open_page: Open) -> None:
@@ -520,28 +704,51 @@ def test_dark_and_light(open_page: Open) -> None:
 
 
 @pytest.mark.parametrize("locale", ["en-GB", "es-ES"])
-def test_all_is_on_one_screen(open_page: Open, locale: str) -> None:
-    """At 1440 x 900: gallery, slots, mix, slider, strip, map and edit, without scrolling."""
-    page = open_page(PAIR, locale=locale)
+@pytest.mark.parametrize("state", [PAIR, FOUR], ids=["pair", "four"])
+def test_all_is_on_one_screen(open_page: Open, state: str, locale: str) -> None:
+    """On a desk: gallery, slots, mix, sliders, map and edit, without scrolling."""
+    page = open_page(state, locale=locale)
+    page.wait_for_timeout(500)
+    for width, height in ((1440, 900), (1366, 768), (1280, 720), (1100, 700)):
+        page.set_viewport_size({"width": width, "height": height})
+        page.wait_for_timeout(100)
+        assert page.evaluate("document.documentElement.scrollHeight") <= height
+        assert page.evaluate("document.documentElement.scrollWidth") <= width
+        for part in (
+            "#gallery",
+            ".slot",
+            "#picture",
+            "#foot",
+            "#map-canvas",
+            "#edits",
+            *MIXED[state],
+        ):
+            box = page.locator(f"{part}:visible").last.bounding_box()
+            assert box["y"] >= 0
+            assert box["y"] + box["height"] <= height, (part, width)
+        for part in ("#stage", "#look"):
+            over = page.locator(part).evaluate("e => e.scrollHeight - e.clientHeight")
+            assert over <= 1, (part, width)
+
+
+MIXED = {PAIR: ["#slider", "#strip"], FOUR: ["#pad", "#weights"]}
+
+
+@pytest.mark.parametrize("size", [(1024, 768), (768, 1024), (844, 390), (390, 844)])
+def test_the_slider_is_in_view_with_its_picture(open_page: Open, size: tuple[int, int]) -> None:
+    """On tablets, and on phones either way round."""
+    page = open_page(PAIR, viewport={"width": size[0], "height": size[1]})
     mixed(page)
-    assert page.evaluate("document.documentElement.scrollHeight") <= 900
-    assert page.evaluate("document.documentElement.scrollWidth") <= 1440
-    for selector in (
-        "#gallery",
-        ".slot[data-letter=A]",
-        ".slot[data-letter=B]",
-        "#picture",
-        "#slider",
-        "#strip",
-        "#foot",
-        "#map-canvas",
-        "#edits",
-    ):
-        box = page.locator(selector).bounding_box()
-        assert box["y"] >= 0
-        assert box["y"] + box["height"] <= 900, selector
-    stage = page.locator("#stage")
-    assert stage.evaluate("e => e.scrollHeight - e.clientHeight") <= 1
+    box = page.locator("#slider").bounding_box()
+    assert box["y"] + box["height"] <= size[1]
+    assert page.locator("#picture").bounding_box()["y"] >= 0
+
+
+# What is too small to be pressed by a thumb.
+SMALL = """() => [...document.querySelectorAll('button, a[href], select, input')]
+  .filter((e) => e.offsetParent && !e.classList.contains('hidden'))
+  .filter((e) => e.getBoundingClientRect().height < 44 || e.getBoundingClientRect().width < 43)
+  .map((e) => e.outerHTML.slice(0, 90))"""
 
 
 @pytest.mark.parametrize("locale", ["en-GB", "es-ES"])
@@ -552,14 +759,34 @@ def test_on_a_phone(open_page: Open, locale: str) -> None:
     page.locator("[role=option]").nth(4).tap()
     mixed(page)
     assert page.evaluate("document.documentElement.scrollWidth") <= 390
-    small = page.evaluate("""() => [...document.querySelectorAll(
-        'button, a[href], select, input')]
-      .filter((e) => e.offsetParent && !e.classList.contains('hidden'))
-      .filter((e) => e.getBoundingClientRect().height < 44 || e.getBoundingClientRect().width < 43)
-      .map((e) => e.outerHTML.slice(0, 90))""")
-    assert small == []
+    assert page.evaluate(SMALL) == []
     page.locator(".dock button").nth(2).tap()
     expect(page.locator("#map-canvas")).to_be_in_viewport()
+    assert page.evaluate("document.activeElement.id") == "map-card"
+
+
+def test_the_mix_is_in_sight_while_editing_on_a_phone(open_page: Open) -> None:
+    """Where the large picture is far away, a small one follows the sliders and leads back."""
+    page = open_page(PAIR, viewport=PHONE, has_touch=True, is_mobile=True)
+    mixed(page)
+    expect(page.locator("#small")).to_be_hidden()
+    page.locator(".dock button").last.tap()
+    expect(page.locator("#small")).to_be_visible()
+    page.wait_for_function(PAINTED, arg="#small")
+    before = look(page, "#small")
+    page.get_by_role("slider", name="Direction 1").fill("3")
+    changed(page, before, "#small")
+    page.get_by_role("button", name="Mix").tap()
+    expect(page.locator("#picture")).to_be_in_viewport()
+    expect(page.locator("#small")).to_be_hidden()
+
+
+@pytest.mark.parametrize("state", [PAIR, FOUR], ids=["pair", "four"])
+def test_on_a_tablet_all_is_large_enough(open_page: Open, state: str) -> None:
+    """For a thumb."""
+    page = open_page(state, viewport={"width": 1024, "height": 768}, has_touch=True)
+    page.wait_for_timeout(300)
+    assert page.evaluate(SMALL) == []
 
 
 def test_nothing_jumps_while_loading(open_page: Open) -> None:

@@ -64,15 +64,21 @@ export function prepare(canvas, width, height) {
 
 /** Fills an element with choices of which one holds: radio buttons that arrow keys move among. */
 export function choices(element, options, current, choose) {
-  const buttons = options.map(({ value, label, title }) => make("button", {
-    type: "button", role: "radio", class: "option", text: label, title, "data-value": value,
-    "aria-checked": String(value === current), tabindex: value === current ? 0 : -1,
-    onclick: () => choose(value),
-  }));
-  const focused = element.contains(document.activeElement);
-  element.replaceChildren(...buttons);
+  // Buttons are kept: one that went while it is being pressed would never be clicked.
+  while (element.children.length > options.length) element.lastChild.remove();
+  while (element.children.length < options.length) {
+    element.append(make("button", { type: "button", role: "radio", class: "option" }));
+  }
+  const buttons = [...element.children];
+  options.forEach(({ value, label, title = "" }, i) => {
+    const button = buttons[i];
+    button.textContent = label;
+    button.title = title;
+    button.tabIndex = value === current ? 0 : -1;
+    button.setAttribute("aria-checked", String(value === current));
+    button.onclick = () => choose(value);
+  });
   element.onkeydown = (event) => rove(event, buttons, (button) => button.click());
-  if (focused) element.querySelector("[tabindex='0']")?.focus();
 }
 
 /** Moves the focus among buttons in a row with the arrow keys. */
@@ -89,3 +95,20 @@ export function rove(event, buttons, moved) {
 export const calm = () => matchMedia("(prefers-reduced-motion: reduce)").matches;
 
 export const clamp = (x, low, high) => Math.min(high, Math.max(low, x));
+
+/** What was chosen on an earlier visit, if anything. */
+export function recall(key) {
+  try {
+    return localStorage.getItem(key);
+  } catch {
+    return null;
+  }
+}
+
+export function remember(key, value) {
+  try {
+    localStorage.setItem(key, value);
+  } catch {
+    // It then lasts for this visit.
+  }
+}

@@ -1,19 +1,19 @@
 // Sliders along the principal directions of the set, with a picture of where each end leads.
 
-import { Latest, bitmap, url } from "./api.js";
-import { choices, find, make, prepare } from "./dom.js";
+import { Latest, url } from "./api.js";
+import { onReturn } from "./connection.js";
+import { choices, find, make } from "./dom.js";
 import { complain } from "./faults.js";
 import { decimal, onLanguage, t } from "./i18n.js";
 import { activate, activeSlot, onActive } from "./picking.js";
-import { LETTERS, amounts, get, moved, onState, setSlot, shown } from "./state.js";
+import { blank, showSheet } from "./sheet.js";
+import { FAR, LETTERS, amounts, get, moved, onState, setSlot, shown } from "./state.js";
 
 const SHOWN = 4;
-const FAR = 3; // standard deviations
 const request = new Latest();
 let model;
 let ready; // () => number of directions
 let failed; // () => why there will be none, if so
-let pictures;
 let previewed = "";
 
 const which = () => {
@@ -28,8 +28,8 @@ function build() {
     range.addEventListener("input", () => change(i, Number(range.value)));
     range.addEventListener("dblclick", () => change(i, 0));
     return make("div", { class: "edit" },
-      make("canvas", { "aria-hidden": "true" }), range,
-      make("canvas", { "aria-hidden": "true" }), make("output"));
+      make("canvas", { role: "img" }), range, make("canvas", { role: "img" }),
+      make("span", { class: "amount", "aria-hidden": "true" }));
   }));
 }
 
@@ -56,18 +56,12 @@ async function preview(reference) {
   const address = url("pictures.png", { model: model(), refs: refs.join(",") });
   if (address === previewed) return;
   previewed = address;
+  const canvases = find("edits").querySelectorAll("canvas");
   try {
-    const image = await request.run((signal) => bitmap(address, { signal }));
-    if (!image) return;
-    const { width: w, height: h } = pictures;
-    rows.forEach((row, i) => row.querySelectorAll("canvas").forEach((canvas, end) => {
-      const at = 2 * i + end;
-      const context = prepare(canvas, 44, 44 * h / w);
-      context.drawImage(image, (at % 8) * w, Math.floor(at / 8) * h, w, h, 0, 0, 44, 44 * h / w);
-      canvas.classList.add("ready");
-    }));
+    await showSheet(request, address, canvases, 44);
   } catch (error) {
     previewed = "";
+    canvases.forEach(blank);
     if (error.code !== "upload_gone") complain(error);
   }
 }
@@ -92,23 +86,26 @@ function update() {
     const value = values[i] ?? 0;
     range.disabled = !reference;
     range.value = value;
-    const output = row.querySelector("output");
-    output.textContent = reference ? decimal(value) : "";
+    row.querySelector(".amount").textContent = reference ? decimal(value) : "";
     range.setAttribute("aria-label", t("direction", { n: i + 1 }));
+    const [low, high] = row.querySelectorAll("canvas");
+    low.setAttribute("aria-label", t("left_end", { n: i + 1 }));
+    high.setAttribute("aria-label", t("right_end", { n: i + 1 }));
     range.setAttribute("aria-valuetext", t("deviations", { n: decimal(value) }));
   });
   clearTimeout(waiting);
   if (reference && ready()) waiting = setTimeout(() => preview(reference), 120);
 }
 
-export function startEdit(info, currentModel, directions, fault) {
+export function startEdit(currentModel, directions, fault) {
   model = currentModel;
   ready = directions;
   failed = fault;
-  pictures = info.pictures;
   find("edit-reset").addEventListener("click", () => {
     const index = which();
-    if (index >= 0) setSlot(index, moved(get().slots[index], []));
+    if (index < 0) return;
+    setSlot(index, moved(get().slots[index], []));
+    find("edits").querySelector("input").focus({ preventScroll: true }); // the button is off now
   });
   document.addEventListener("edit-slot", (event) => {
     activate(event.detail);
@@ -117,6 +114,7 @@ export function startEdit(info, currentModel, directions, fault) {
   });
   onActive(update);
   onLanguage(update);
+  onReturn(update);
   onState((_, changed) => {
     if (changed.has("slots") || changed.has("mode") || changed.has("model")) update();
   });

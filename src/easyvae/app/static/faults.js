@@ -14,7 +14,7 @@ export function explain(error) {
 }
 
 export function complain(error) {
-  if (error.name === "AbortError") return;
+  if (error.name === "AbortError" || error.code === "offline") return; // of the latter, a line tells
   if (!error.code) throw error; // ours to mend, not the reader's to know
   toast(explain(error));
 }

@@ -1,6 +1,7 @@
 // The gallery: only the rows in view exist, however many pictures there are.
 
 import { ApiError, Latest, json, url } from "./api.js";
+import { onReturn } from "./connection.js";
 import { find, make, prepare } from "./dom.js";
 import { count, onLanguage, t } from "./i18n.js";
 import { complain } from "./faults.js";
@@ -173,7 +174,7 @@ async function filter() {
     rebuild();
   } catch (error) {
     complain(error);
-    if (error instanceof ApiError && error.status === 404) set({ near: "" });
+    if (error instanceof ApiError && error.status === 404) set({ near: "" }, { quiet: true });
   }
 }
 
@@ -214,6 +215,7 @@ export function startGallery(store, currentModel) {
   thumbs.addEventListener("load", () => requestAnimationFrame(paint));
   find("show-all").addEventListener("click", () => { set({ near: "" }); moveTo(0); });
   onLanguage(() => { note(); label(); });
+  onReturn(() => { render(); if (get().near && !order) filter(); });
   onState((_, changed) => {
     if (changed.has("near") || (changed.has("model") && get().near)) filter();
     if (changed.has("slots") || changed.has("mode")) label();

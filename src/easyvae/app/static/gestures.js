@@ -21,6 +21,7 @@ export function gestures(element, { hover, pan, zoom, tap }) {
   };
 
   element.addEventListener("pointerdown", (event) => {
+    if (event.button !== 0 || pointers.size === 2) return; // a main button; a third finger does nothing
     element.setPointerCapture(event.pointerId);
     pointers.set(event.pointerId, local(event));
     if (pointers.size === 1) travelled = 0;

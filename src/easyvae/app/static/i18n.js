@@ -1,29 +1,12 @@
-// Spanish and English: the browser's language first, then what was chosen here before.
+// Spanish and English: the language that was chosen here before, or else the browser's.
 
-import { find } from "./dom.js";
+import { early } from "./api.js";
+import { find, remember, toast } from "./dom.js";
 
-const LANGUAGES = ["en", "es"];
 const KEY = "easyvae-language";
 const listeners = new Set();
 const tables = {};
-let current = "en";
-
-function remembered() {
-  try {
-    return localStorage.getItem(KEY);
-  } catch {
-    return null;
-  }
-}
-
-function preferred() {
-  const wanted = [remembered(), ...(navigator.languages ?? [navigator.language])];
-  for (const tag of wanted) {
-    const language = String(tag ?? "").slice(0, 2).toLowerCase();
-    if (LANGUAGES.includes(language)) return language;
-  }
-  return "en";
-}
+let current = document.documentElement.lang; // early.js has seen to it
 
 /** Returns a text in the current language, with its {places} filled in. */
 export function t(key, values = {}) {
@@ -43,7 +26,7 @@ export const decimal = (number, digits = 1) => new Intl.NumberFormat(current, {
 export const onLanguage = (listener) => { listeners.add(listener); };
 
 async function load(language) {
-  tables[language] ??= await (await fetch(`/static/${language}.json`)).json();
+  tables[language] ??= await early(`/static/${language}.json`);
 }
 
 function apply() {
@@ -61,23 +44,23 @@ function apply() {
   const button = find("language");
   button.lang = other;
   button.textContent = { en: "English", es: "Español" }[other];
-  root.classList.remove("loading");
   for (const listener of listeners) listener();
 }
 
+async function change(next) {
+  try {
+    await load(next);
+  } catch (error) {
+    if (error.code !== "offline") toast(t("error_failed"));
+    return;
+  }
+  current = next;
+  remember(KEY, next);
+  apply();
+}
+
 export async function startLanguage() {
-  current = preferred();
   await load(current);
   apply();
-  find("language").addEventListener("click", async () => {
-    const next = current === "en" ? "es" : "en";
-    await load(next);
-    current = next;
-    try {
-      localStorage.setItem(KEY, next);
-    } catch {
-      // It then lasts for this visit.
-    }
-    apply();
-  });
+  find("language").addEventListener("click", () => change(current === "en" ? "es" : "en"));
 }

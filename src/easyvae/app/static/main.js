@@ -1,15 +1,16 @@
 // Starts the page: what there is, the language, and then each part.
 
-import { json, url } from "./api.js";
+import { early, json, url } from "./api.js";
+import { startConnection } from "./connection.js";
 import { refreshEdit, startEdit } from "./edit.js";
-import { choices, find, make, rove, toast } from "./dom.js";
-import { explain } from "./faults.js";
+import { choices, find, make, recall, remember, rove, toast } from "./dom.js";
 import { startGallery } from "./gallery.js";
 import { count, onLanguage, startLanguage, t } from "./i18n.js";
 import { loadMap, showProgress, startMap } from "./map.js";
 import { startNames } from "./names.js";
 import { pickRandom, startPicking } from "./picking.js";
 import { startSamples } from "./samples.js";
+import { startSheets } from "./sheet.js";
 import { startSlots } from "./slots.js";
 import { startStage } from "./stage.js";
 import { address, get, limitSteps, onState, set, startState } from "./state.js";
@@ -63,30 +64,27 @@ function showMode() {
 function startTabs() {
   const tabs = TABS.map((name) => find(`tab-${name}`));
   tabs.forEach((tab, i) => {
-    tab.addEventListener("click", () => set({ tab: TABS[i] }));
+    tab.addEventListener("click", () => set({ tab: TABS[i] }, { quiet: true }));
     tab.addEventListener("keydown", (event) => rove(event, tabs, (next) => next.click()));
   });
 }
 
+/** The system's colours, which early.js has set, until others are chosen here. */
 function startTheme() {
-  const root = document.documentElement;
+  const KEY = "easyvae-theme";
+  const { dataset } = document.documentElement;
   const system = matchMedia("(prefers-color-scheme: dark)");
-  const dark = () => (root.dataset.theme ? root.dataset.theme === "dark" : system.matches);
-  const show = () => {
-    find("theme").setAttribute("aria-pressed", String(dark()));
+  const show = (dark) => {
+    dataset.theme = dark ? "dark" : "light";
+    find("theme").setAttribute("aria-pressed", String(dark));
     dispatchEvent(new Event("themechange"));
   };
   find("theme").addEventListener("click", () => {
-    root.dataset.theme = dark() ? "light" : "dark";
-    try {
-      localStorage.setItem("easyvae-theme", root.dataset.theme);
-    } catch {
-      // It then lasts for this visit.
-    }
-    show();
+    show(dataset.theme !== "dark");
+    remember(KEY, dataset.theme);
   });
-  system.addEventListener("change", show);
-  show();
+  system.addEventListener("change", () => { if (!recall(KEY)) show(system.matches); });
+  show(dataset.theme === "dark");
 }
 
 async function copyLink() {
@@ -120,49 +118,49 @@ async function follow() {
   }
 }
 
-/** What there is: early.js has asked already. */
-async function fetchInfo() {
-  try {
-    const early = await window.easyvaeInfo;
-    if (early.ok) return await early.json();
-  } catch {
-    // Asked again below.
-  }
-  return json(url("info"));
-}
-
 async function start() {
   startState();
-  [info] = await Promise.all([fetchInfo(), startLanguage()]);
+  await startLanguage();
+  info = await early("/api/info");
+  startConnection();
   limitSteps(info.limits.frames);
   startNames(info);
+  startSheets(info);
   const thumbs = new Thumbs(info);
   startTheme();
   startTabs();
   startPicking();
   const shown = () => { showHead(); showTabs(); showMode(); };
   onLanguage(shown);
-  onState(shown);
+  onState((_, changed) => {
+    if (changed.has("model")) showHead();
+    if (changed.has("tab")) showTabs();
+    if (changed.has("mode") || changed.has("method")) showMode();
+  });
   shown();
   startGallery(thumbs, modelId);
   startStage(info, modelId); // before the slots: the mix is asked for first
   startSlots(info, modelId);
-  startWheel(info, modelId);
+  startWheel(modelId);
   startMap(thumbs, info, current);
-  startEdit(info, modelId, () => current().directions, () => current().failed);
-  startSamples(info, modelId);
+  startEdit(modelId, () => current().directions, () => current().failed);
+  startSamples(modelId);
   startUploads(info, modelId);
   find("random").addEventListener("click", () => pickRandom(info.pictures.count));
   find("link").addEventListener("click", copyLink);
   find("model").addEventListener("change", (event) => set({ model: event.target.value }));
   for (const button of document.querySelectorAll("[data-jump]")) {
-    button.addEventListener("click", () => find(button.dataset.jump).scrollIntoView({ block: "start" }));
+    button.addEventListener("click", () => {
+      const part = find(button.dataset.jump);
+      part.scrollIntoView({ block: "start" });
+      part.focus({ preventScroll: true });
+    });
   }
+  document.documentElement.classList.remove("loading", "stuck"); // all has its place now
   follow();
 }
 
 start().catch((error) => {
-  document.documentElement.classList.remove("loading");
-  toast(error.code ? explain(error) : String(error));
-  throw error;
+  document.documentElement.classList.add("stuck");
+  if (!error.code) throw error;
 });

@@ -1,30 +1,32 @@
 // Which slot the next picture goes to, and putting it there.
 
-import { announce } from "./dom.js";
+import { announce, toast } from "./dom.js";
 import { t } from "./i18n.js";
 import { nameOf } from "./names.js";
 import { LETTERS, bare, get, onState, set, shown } from "./state.js";
 
-let active = 0;
+let chosen = null; // the slot that somebody has pointed at
+let turn = 0; // or else, once all are full, the one whose turn it is
 const listeners = new Set();
 
-export const activeSlot = () => active;
+/** The slot that the next picture goes to: it has a frame. */
+export function activeSlot() {
+  const slots = shown();
+  if (chosen !== null && chosen < slots.length) return chosen;
+  const empty = slots.indexOf(null);
+  return empty >= 0 ? empty : Math.min(turn, slots.length - 1);
+}
+
 export const onActive = (listener) => { listeners.add(listener); };
 
+/** Points at a slot, or with null at none. */
 export function activate(index) {
-  active = index;
+  chosen = index;
   for (const listener of listeners) listener();
 }
 
-/** The first empty slot, or else the one that is marked. */
-function target() {
-  const slots = shown();
-  const empty = slots.indexOf(null);
-  return empty >= 0 ? empty : Math.min(active, slots.length - 1);
-}
-
-/** Puts a picture into a slot: the next one, unless one is named. */
-export function pick(reference, index = target()) {
+/** Puts a picture into a slot: the one with the frame, unless one is named. */
+export function pick(reference, index = activeSlot()) {
   const slots = [...get().slots];
   const weights = [...get().weights];
   if (!slots[index] && index > 1) {
@@ -35,29 +37,44 @@ export function pick(reference, index = target()) {
   slots[index] = reference;
   set({ slots, weights });
   const places = get().mode === "pair" ? 2 : slots.filter(Boolean).length;
-  activate((index + 1) % places);
+  turn = (index + 1) % places;
+  activate(null);
   announce(t("picked", { letter: LETTERS[index], name: nameOf(reference) }));
+  if (get().mode === "pair" && slots[0] === slots[1]) toast(t("same_picture"));
 }
 
-/** A picture of the set is shown as chosen wherever it stands, edited or not. */
+/** The letters of a picture's slots, edited or not; none if it is in none. */
 export function letterOf(reference) {
-  const index = shown().findIndex((slot) => slot && bare(slot) === reference);
-  return index < 0 ? "" : LETTERS[index];
+  return LETTERS.filter((_, i) => shown()[i] && bare(shown()[i]) === reference).join(" ");
+}
+
+/** What is in the slots, in words. */
+export function describeSlots() {
+  return shown().flatMap((slot, i) => (slot ? [`${LETTERS[i]}: ${nameOf(slot)}`] : [])).join("; ");
 }
 
 /** Two pictures (or as many as there are slots in use) by chance. */
 export function pickRandom(count) {
   const { mode, slots } = get();
+  const all = [...slots.keys()];
+  // Those that are in use come first, and then the empty ones.
+  const order = mode === "pair" ? [0, 1]
+    : [...all.filter((i) => slots[i]), ...all.filter((i) => !slots[i])];
   const wanted = Math.min(count, mode === "pair" ? 2 : Math.max(3, slots.filter(Boolean).length));
-  const chosen = new Set();
-  while (chosen.size < wanted) chosen.add(Math.floor(Math.random() * count));
+  const drawn = new Set();
+  while (drawn.size < wanted) drawn.add(Math.floor(Math.random() * count));
   const next = [...slots];
-  [...chosen].forEach((index, i) => { next[i] = `p${index}`; });
+  [...drawn].forEach((index, i) => { next[order[i]] = `p${index}`; });
   set({ slots: next });
-  activate(0);
-  announce(next.filter(Boolean).map((slot, i) => `${LETTERS[i]}: ${nameOf(slot)}`).join("; "));
+  turn = 0;
+  activate(null);
+  announce(describeSlots());
 }
 
 export function startPicking() {
-  onState((_, changed) => { if (changed.has("mode")) activate(0); });
+  onState((_, changed) => {
+    if (!changed.has("mode")) return;
+    turn = 0;
+    activate(null);
+  });
 }

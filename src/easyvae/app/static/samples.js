@@ -1,17 +1,18 @@
 // New pictures, which the model has never seen: from the prior, or from around the set's latents.
 
-import { Latest, bitmap, url } from "./api.js";
-import { choices, find, make, prepare } from "./dom.js";
+import { Latest, url } from "./api.js";
+import { onReturn } from "./connection.js";
+import { choices, find, make } from "./dom.js";
 import { complain } from "./faults.js";
 import { decimal, onLanguage, t } from "./i18n.js";
 import { nameOf } from "./names.js";
 import { letterOf, pick } from "./picking.js";
+import { blank, showSheet } from "./sheet.js";
 import { get, onState, set } from "./state.js";
 
 const COUNT = 12;
 const request = new Latest();
 let model;
-let pictures;
 let drawn = "";
 let waiting = 0;
 
@@ -45,7 +46,9 @@ function label() {
     { value: "s", label: t("from_prior"), title: t("from_prior_note") },
   ], get().from, (from) => set({ from }));
   find("temperature").value = get().temperature;
-  find("temperature-value").textContent = decimal(get().temperature / 100, 2).replace("+", "");
+  const boldness = decimal(get().temperature / 100, 2).replace("+", "");
+  find("temperature-value").textContent = boldness;
+  find("temperature").setAttribute("aria-valuetext", boldness);
 }
 
 async function draw() {
@@ -54,32 +57,25 @@ async function draw() {
   const address = url("pictures.png", { model: model(), refs: references().join(",") });
   if (address === drawn) return;
   drawn = address;
+  const canvases = find("samples").querySelectorAll("canvas");
   try {
-    const image = await request.run((signal) => bitmap(address, { signal }));
-    if (!image) return;
-    const { width: w, height: h } = pictures;
-    [...find("samples").children].forEach((button, i) => {
-      const canvas = button.firstChild;
-      const width = button.clientWidth || 88;
-      const context = prepare(canvas, width, width * h / w);
-      context.drawImage(image, (i % 8) * w, Math.floor(i / 8) * h, w, h, 0, 0, width, width * h / w);
-      canvas.classList.add("ready");
-    });
+    await showSheet(request, address, canvases, canvases[0].clientWidth || 88);
   } catch (error) {
     drawn = "";
+    canvases.forEach(blank);
     complain(error);
   }
 }
 
-export function startSamples(info, currentModel) {
+export function startSamples(currentModel) {
   model = currentModel;
-  pictures = info.pictures;
   build();
   find("draw").addEventListener("click", () => set({ seed: (get().seed + COUNT) % 999000000 }));
   find("temperature").addEventListener("input", (event) => {
     set({ temperature: Number(event.target.value) }, { quiet: true });
   });
   onLanguage(label);
+  onReturn(draw);
   onState((_, changed) => {
     if (["from", "seed", "temperature", "tab", "model"].some((name) => changed.has(name))) {
       clearTimeout(waiting);

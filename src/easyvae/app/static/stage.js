@@ -1,21 +1,23 @@
 // The mix: one sheet of frames from the server, and everything that moves along it.
 
 import { Latest, bitmap, url } from "./api.js";
-import { announce, calm, clamp, find, icon, make, prepare, setIcon } from "./dom.js";
+import { onReturn } from "./connection.js";
+import { announce, calm, clamp, find, icon, make, prepare, rove, setIcon } from "./dom.js";
 import { complain } from "./faults.js";
 import { onLanguage, percent, t } from "./i18n.js";
 import { nameOf } from "./names.js";
-import { LETTERS, filled, get, onState, set, shown, weights } from "./state.js";
+import { describeSlots } from "./picking.js";
+import { drawCell } from "./sheet.js";
+import { filled, get, onState, set, shown, weights } from "./state.js";
 
-const COLUMNS = 8; // of a sheet of frames
 const FINE = 30; // about so many frames between the ends; the slider fades between them
 const SECONDS = 3.5; // of playing, one way
 
 const canvas = find("picture");
+const small = find("small"); // the same picture beside the parts that are far from the large one
 const slider = find("slider");
 const request = new Latest();
 let model;
-let pictures;
 let most; // frames at a time
 let film = null; // { image, frames }: what is shown
 let playing = 0;
@@ -50,8 +52,7 @@ async function update() {
   if (!address) {
     request.cancel();
     asked = "";
-    film = null;
-    draw();
+    show(null);
     return;
   }
   if (address === asked) return;
@@ -61,28 +62,32 @@ async function update() {
   try {
     const image = await request.run((signal) => bitmap(address, { signal }));
     if (!image) return;
-    film?.image.close();
-    film = { image, frames };
-    draw();
-    drawStrip();
+    show({ image, frames });
   } catch (error) {
-    if (asked === address) asked = "";
+    if (asked !== address) return;
+    asked = "";
+    show(null);
     complain(error);
   }
+}
+
+function show(next) {
+  film?.image.close();
+  film = next;
+  draw();
+  drawStrip();
 }
 
 /** Draws the frame at a place from 0 to 1: the two next to it, one fading into the other. */
 function paint(context, place, width, height) {
   context.clearRect(0, 0, width, height);
   if (!film) return;
-  const { height: h, width: w } = pictures;
   const exact = clamp(place, 0, 1) * (film.frames - 1);
   const first = Math.floor(exact);
   const share = exact - first;
   const put = (frame, alpha) => {
     context.globalAlpha = alpha;
-    context.drawImage(film.image, (frame % COLUMNS) * w, Math.floor(frame / COLUMNS) * h, w, h,
-      0, 0, width, height);
+    drawCell(context, film.image, frame, 0, 0, width, height);
   };
   put(first, 1);
   if (share > 0.001) put(first + 1, share);
@@ -94,14 +99,22 @@ function draw() {
   const height = canvas.clientHeight || 1;
   const place = get().t / 1000;
   paint(prepare(canvas, width, height), place, width, height);
+  small.hidden = !film;
+  if (small.clientWidth) {
+    paint(prepare(small, small.clientWidth, small.clientHeight), place, small.clientWidth, small.clientHeight);
+  }
   mark(place);
 }
 
 function mark(place) {
   const at = Math.round(place * (get().steps - 1));
-  find("strip").querySelectorAll(".step").forEach((step, i) => {
+  find("strip").querySelectorAll("li").forEach((item, i) => {
+    const [step, save] = item.children;
     if (i === at) step.setAttribute("aria-current", "true");
     else step.removeAttribute("aria-current");
+    // One step is among the page's stops for the Tab key; arrow keys lead to the others.
+    step.tabIndex = i === at ? 0 : -1;
+    save.tabIndex = step.tabIndex;
   });
   slider.style.setProperty("--place", `${100 * place}%`);
 }
@@ -270,22 +283,32 @@ function swap() {
     let next = 0;
     set({ slots: slots.map((slot) => (slot ? there[next++] : null)) });
   }
-  announce(filled().map((slot, i) => `${LETTERS[i]}: ${nameOf(slot)}`).join("; "));
+  announce(describeSlots());
 }
 
 export function startStage(info, currentModel) {
   model = currentModel;
-  pictures = info.pictures;
+  const { pictures } = info;
   most = info.limits.frames;
+  // Another place in the history is not to be played away.
+  for (const name of ["popstate", "hashchange"]) addEventListener(name, stop);
   document.documentElement.style.setProperty("--aspect", `${pictures.width} / ${pictures.height}`);
   document.documentElement.style.setProperty("--ratio", pictures.width / pictures.height);
   slider.value = get().t;
   slider.addEventListener("input", () => { stop(); set({ t: Number(slider.value) }, { quiet: true }); });
   find("play").addEventListener("click", () => (playing ? stop() : play()));
   find("swap").addEventListener("click", swap);
+  find("strip").addEventListener("keydown", (event) => {
+    rove(event, [...find("strip").querySelectorAll(".step")], (next) => next.click());
+  });
   find("steps").addEventListener("change", (event) => set({ steps: Number(event.target.value) }));
   new ResizeObserver(() => draw()).observe(canvas);
+  new IntersectionObserver(([{ isIntersecting }]) => {
+    document.body.classList.toggle("away-from-mix", !isIntersecting);
+    draw();
+  }).observe(canvas);
   new ResizeObserver(() => drawStrip()).observe(find("strip"));
+  onReturn(update);
   onLanguage(() => { labelStrip(); describe(); showPlaying(); });
   onState((_, changed) => {
     if (changed.has("t")) {

@@ -1,6 +1,9 @@
 // The whole state of the page, which is also its address: a link reproduces a mix.
 
+import { clamp } from "./dom.js";
+
 export const LETTERS = ["A", "B", "C", "D"];
+export const FAR = 3; // standard deviations that a picture can be moved along a direction
 const REFERENCE = /^(p\d{1,9}|u[0-9a-f]{16}|[sg]\d{1,9}t\d{1,3})((?:~-?\d(?:\.\d{1,2})?){0,8})$/;
 const DEFAULTS = {
   model: "", slots: [null, null, null, null], mode: "pair", t: 500, steps: 11, method: "slerp",
@@ -44,6 +47,12 @@ export function moved(reference, values) {
   return [bare(reference), ...rounded].join("~");
 }
 
+/** Reads a picture's name from a link, with edits as far as the sliders go; null if it is none. */
+function readReference(text) {
+  if (!isReference(text ?? "")) return null;
+  return moved(text, amounts(text).map((value) => clamp(value, -FAR, FAR)));
+}
+
 /** Keeps the steps within what the server draws at a time. */
 export function limitSteps(most) {
   RANGES.steps[1] = Math.min(RANGES.steps[1], most);
@@ -59,17 +68,14 @@ function toHash() {
   for (const name of [...Object.keys(CHOICES), ...Object.keys(RANGES), "near"]) {
     if (state[name] !== DEFAULTS[name]) put(name, state[name]);
   }
-  return `#${parts.join("&")}`;
+  return parts.length ? `#${parts.join("&")}` : "";
 }
 
 function fromHash() {
   const query = new URLSearchParams(location.hash.slice(1));
   const next = structuredClone(DEFAULTS);
   next.model = query.get("model") ?? "";
-  next.slots = LETTERS.map((letter) => {
-    const name = query.get(letter.toLowerCase()) ?? "";
-    return isReference(name) ? name : null;
-  });
+  next.slots = LETTERS.map((letter) => readReference(query.get(letter.toLowerCase())));
   const shares = (query.get("weights") ?? "").split("-").map(Number);
   if (shares.length === 4 && shares.every((x) => x >= 0 && x <= 100) && shares.some(Boolean)) {
     next.weights = shares;
@@ -81,7 +87,7 @@ function fromHash() {
     const value = Number(query.get(name) ?? NaN);
     if (Number.isInteger(value) && value >= low && value <= high) next[name] = value;
   }
-  if (isReference(query.get("near") ?? "")) next.near = query.get("near");
+  next.near = readReference(query.get("near")) ?? "";
   return next;
 }
 
@@ -93,7 +99,8 @@ function tell(before) {
 
 /**
  * Changes some of the state.
- * With `quiet` the address is brought up to date but no step back is left: for sliders under way.
+ * With `quiet` the address is brought up to date but no step back is left: for sliders under way,
+ * and for what only changes the view.
  */
 export function set(patch, { quiet = false } = {}) {
   const before = state;
@@ -101,9 +108,9 @@ export function set(patch, { quiet = false } = {}) {
   clearTimeout(writing);
   if (quiet) {
     // Browsers allow only so many changes of the address a minute.
-    writing = setTimeout(() => history.replaceState(null, "", toHash()), 250);
+    writing = setTimeout(() => history.replaceState(null, "", address()), 250);
   } else if (toHash() !== location.hash) {
-    history.pushState(null, "", toHash());
+    history.pushState(null, "", address());
   }
   tell(before);
 }

@@ -1,68 +1,85 @@
 // One's own picture: by a button or dropped anywhere. It stays in the server's memory only.
 
-import { bitmap, send, url } from "./api.js";
-import { announce, find, make, prepare } from "./dom.js";
+import { Latest, send, url } from "./api.js";
+import { onReturn } from "./connection.js";
+import { announce, find, make, toast } from "./dom.js";
 import { explain } from "./faults.js";
-import { toast } from "./dom.js";
 import { onLanguage, t } from "./i18n.js";
 import { pick } from "./picking.js";
+import { showSheet } from "./sheet.js";
 import { onState, set } from "./state.js";
 
-const brought = []; // references, the newest first
+const rows = new Map(); // reference -> its row
 let model;
 let info;
 
-/** Uploads a file and puts it into a slot: the next one, unless one is named. */
-export async function take(file, slot) {
+/** Uploads the first of some files and puts it into a slot: the next one, unless one is named. */
+export async function take(files, slot) {
+  const [file] = files;
+  if (!file) return;
+  if (files.length > 1) toast(t("one_at_a_time"));
   if (file.size > info.limits.bytes) {
     toast(t("error_too_large"));
     return;
   }
   find("drop").setAttribute("aria-busy", "true");
+  announce(t("uploading"));
   try {
     const reference = await send(file);
-    const at = brought.indexOf(reference);
-    if (at >= 0) brought.splice(at, 1);
-    brought.unshift(reference);
+    if (!rows.has(reference)) rows.set(reference, makeRow(reference));
+    find("own").prepend(rows.get(reference));
     set({ tab: "own" }, { quiet: true });
-    list();
+    label();
+    fill();
     pick(reference, slot);
   } catch (error) {
-    const text = error.code ? explain(error) : t("error_failed");
-    toast(text);
-    announce(text);
+    toast(error.code ? explain(error) : t("error_failed"));
   } finally {
     find("drop").removeAttribute("aria-busy");
   }
 }
 
-function list() {
-  find("own").replaceChildren(...brought.map((reference, i) => {
-    const canvases = ["original", "drawn"].map((kind) => make("canvas", {
-      role: "img", "aria-label": `${t(kind)}: ${t("own_picture")}`,
-    }));
-    const views = canvases.map((canvas, j) => make("figure", {}, canvas,
-      make("figcaption", { text: t(j ? "drawn" : "original") })));
-    show(canvases[0], url("originals.png", { set: info.pictures.id, refs: reference }));
-    show(canvases[1], url("pictures.png", { model: model(), refs: reference }));
-    const button = make("button", {
-      type: "button", class: "button", text: t("use"), onclick: () => pick(reference),
-      "aria-label": `${t("use")}: ${t("own_picture")} ${brought.length - i}`,
+/** Makes the row of a picture; the texts and pictures in it follow. */
+function makeRow(reference) {
+  const figures = ["original", "drawn"].map(() => make("figure", {},
+    make("canvas", { role: "img" }), make("figcaption")));
+  return make("li", { draggable: "true", ondragstart: (event) => {
+    event.dataTransfer.setData("text/plain", reference);
+  } }, make("div", { class: "views" }, ...figures),
+  make("button", { type: "button", class: "button", onclick: () => pick(reference) }));
+}
+
+/** Puts the rows' texts right. */
+function label() {
+  [...rows.values()].forEach((row, i) => {
+    const name = `${t("own_picture")} ${i + 1}`;
+    ["original", "drawn"].forEach((kind, j) => {
+      const figure = row.querySelectorAll("figure")[j];
+      figure.firstChild.setAttribute("aria-label", `${t(kind)}: ${name}`);
+      figure.lastChild.textContent = t(kind);
     });
-    return make("li", { draggable: "true", ondragstart: (event) => {
-      event.dataTransfer.setData("text/plain", reference);
-    } }, make("div", { class: "views" }, ...views), button);
-  }));
+    row.lastChild.textContent = t("use");
+    row.lastChild.setAttribute("aria-label", `${t("use")}: ${name}`);
+  });
+}
+
+/** Fetches the pictures that are not there yet. */
+function fill() {
+  for (const [reference, row] of rows) {
+    const addresses = [url("originals.png", { set: info.pictures.id, refs: reference }),
+      url("pictures.png", { model: model(), refs: reference })];
+    row.querySelectorAll("canvas").forEach((canvas, i) => {
+      if (canvas.dataset.shown !== addresses[i]) show(canvas, addresses[i]);
+    });
+  }
 }
 
 async function show(canvas, address) {
+  canvas.dataset.shown = address;
   try {
-    const image = await bitmap(address);
-    const height = 120 * info.pictures.height / info.pictures.width;
-    prepare(canvas, 120, height).drawImage(image, 0, 0, 120, height);
-    canvas.classList.add("ready");
+    await showSheet(new Latest(), address, [canvas], 120);
   } catch {
-    // A picture that is gone again: the slot says so when it is used.
+    canvas.dataset.shown = ""; // a picture that is gone again: the slot says so when it is used
   }
 }
 
@@ -71,9 +88,9 @@ export function startUploads(found, currentModel) {
   model = currentModel;
   const input = find("file");
   input.addEventListener("change", () => {
-    const [file] = input.files;
+    const files = [...input.files];
     input.value = "";
-    if (file) take(file);
+    take(files);
   });
   const isFile = (event) => [...event.dataTransfer?.types ?? []].includes("Files");
   addEventListener("dragover", (event) => {
@@ -86,11 +103,11 @@ export function startUploads(found, currentModel) {
   });
   addEventListener("drop", (event) => {
     document.body.classList.remove("dropping");
-    if (!isFile(event)) return;
+    if (!isFile(event) || event.defaultPrevented) return; // or a slot has it
     event.preventDefault(); // or the browser would leave the page for the file
-    const [file] = event.dataTransfer.files;
-    if (file) take(file);
+    take(event.dataTransfer.files);
   });
-  onLanguage(list);
-  onState((_, changed) => { if (changed.has("model")) list(); });
+  onLanguage(label);
+  onReturn(fill);
+  onState((_, changed) => { if (changed.has("model")) fill(); });
 }

@@ -2,9 +2,11 @@
 // same for the keyboard.
 
 import { Latest, bitmap, url } from "./api.js";
+import { onReturn } from "./connection.js";
 import { clamp, find, make, prepare } from "./dom.js";
 import { onLanguage, percent, t } from "./i18n.js";
 import { nameOf } from "./names.js";
+import { drawCell } from "./sheet.js";
 import { LETTERS, filled, get, onState, set, weights } from "./state.js";
 
 const CORNERS = {
@@ -18,10 +20,9 @@ const pad = find("pad");
 const canvas = make("canvas", { role: "presentation" });
 const handle = make("span", { class: "handle", "aria-hidden": "true" });
 const request = new Latest();
-let sprite = null;
+let sprite = null; // { slots, sheet }: the pictures that are here
 let model;
-let pictures;
-let dragging = false;
+let dragging = null; // the pointer that does
 
 const places = () => get().slots.map((slot, i) => (slot ? i : -1)).filter((i) => i >= 0);
 const corners = () => CORNERS[filled().length] ?? [];
@@ -51,12 +52,22 @@ function weigh(x, y) {
   return [(1 - s) * (1 - r), s * (1 - r), s * r, (1 - s) * r];
 }
 
-function setShares(values, options) {
+/** Keeps shares as percentages, with a decimal: small ones are not to vanish beside a large one. */
+function setShares(values) {
   const total = values.reduce((a, b) => a + b, 0);
   const next = [...get().weights];
-  places().forEach((slot, i) => { next[slot] = Math.round(100 * values[i] / total); });
-  if (places().every((slot) => next[slot] === 0)) return;
-  set({ weights: next }, options);
+  places().forEach((slot, i) => { next[slot] = Math.round(1000 * values[i] / total) / 10; });
+  set({ weights: next }, { quiet: true });
+}
+
+/** Gives one picture its share; the others divide the rest among them as they did before. */
+function setShare(chosen, share) {
+  const values = shares();
+  const others = values.reduce((a, b) => a + b, 0) - values[chosen];
+  setShares(values.map((value, i) => {
+    if (i === chosen) return share;
+    return (1 - share) * (others > 0 ? value / others : 1 / (values.length - 1));
+  }));
 }
 
 function draw() {
@@ -75,6 +86,7 @@ function draw() {
   context.fill();
   context.stroke();
   const size = Math.min(64, side * 0.2);
+  const high = size / parseFloat(style.getPropertyValue("--ratio"));
   corners().forEach(([x, y], i) => {
     const left = clamp(x * side - size / 2, 2, side - size - 2);
     const top = clamp(y * side - size / 2, 2, side - size - 2);
@@ -83,10 +95,8 @@ function draw() {
     context.roundRect(left, top, size, size, 8);
     context.clip();
     context.fillRect(left, top, size, size);
-    if (sprite) {
-      const { width: w, height: h } = pictures;
-      context.drawImage(sprite, i * w, 0, w, h, left, top, size, size * h / w);
-    }
+    const at = sprite ? sprite.slots.indexOf(filled()[i]) : -1;
+    if (at >= 0) drawCell(context, sprite.sheet, at, left, top, size, high);
     context.restore();
   });
   const at = shares().reduce(
@@ -96,12 +106,13 @@ function draw() {
 
 async function fetchCorners() {
   const slots = filled();
-  if (!slots.length) return;
+  if (!slots.length || get().mode !== "several") return;
   try {
-    const found = await request.run((signal) => bitmap(
+    const sheet = await request.run((signal) => bitmap(
       url("pictures.png", { model: model(), refs: slots.join(",") }), { signal }));
-    if (!found) return;
-    sprite = found;
+    if (!sheet) return;
+    sprite?.sheet.close();
+    sprite = { slots, sheet };
     draw();
   } catch {
     // The slots say what is wrong with a picture.
@@ -111,15 +122,10 @@ async function fetchCorners() {
 function buildRows() {
   const rows = places().map((slot, i) => {
     const range = make("input", { type: "range", min: 0, max: 100, step: 1, "data-slot": slot });
-    range.addEventListener("input", () => {
-      const next = [...get().weights];
-      next[slot] = Number(range.value);
-      if (places().some((other) => next[other] > 0)) set({ weights: next }, { quiet: true });
-      else range.value = get().weights[slot];
-    });
+    range.addEventListener("input", () => setShare(i, range.value / 100));
     return make("label", { class: "weight" },
       make("span", { class: "letter", text: LETTERS[slot] }), range,
-      make("output", { "data-output": i }));
+      make("span", { class: "amount", "aria-hidden": "true", "data-output": i }));
   });
   find("weights").replaceChildren(...rows);
 }
@@ -130,8 +136,7 @@ function showRows() {
     const range = find("weights").querySelector(`[data-slot="${slot}"]`);
     if (!range) return;
     // The weights may be any numbers; as shares of 100 they mean the same.
-    const value = Math.round(100 * values[i]);
-    if (document.activeElement !== range) range.value = value;
+    range.value = Math.round(100 * values[i]);
     range.setAttribute("aria-label", t("weight_of", {
       letter: LETTERS[slot], name: nameOf(get().slots[slot]),
     }));
@@ -155,35 +160,35 @@ function arrange() {
 function drag(event) {
   if (filled().length < 2) return;
   const box = pad.getBoundingClientRect();
-  setShares(weigh((event.clientX - box.left) / box.width, (event.clientY - box.top) / box.height),
-    { quiet: true });
+  setShares(weigh((event.clientX - box.left) / box.width, (event.clientY - box.top) / box.height));
 }
 
-export function startWheel(info, currentModel) {
+export function startWheel(currentModel) {
   model = currentModel;
-  pictures = info.pictures;
   pad.append(canvas, handle);
   pad.addEventListener("pointerdown", (event) => {
-    dragging = true;
+    if (dragging !== null || event.button !== 0) return;
+    dragging = event.pointerId;
     pad.setPointerCapture(event.pointerId);
     drag(event);
   });
-  pad.addEventListener("pointermove", (event) => { if (dragging) drag(event); });
+  pad.addEventListener("pointermove", (event) => { if (event.pointerId === dragging) drag(event); });
   for (const name of ["pointerup", "pointercancel"]) {
-    pad.addEventListener(name, () => { dragging = false; });
+    pad.addEventListener(name, (event) => { if (event.pointerId === dragging) dragging = null; });
   }
   new ResizeObserver(draw).observe(pad);
   addEventListener("themechange", draw);
-  onLanguage(() => { arrange(); });
+  onLanguage(arrange);
+  onReturn(fetchCorners);
   onState((_, changed) => {
     if (changed.has("slots") || changed.has("mode") || changed.has("model")) {
       arrange();
-      if (get().mode === "several") fetchCorners();
+      fetchCorners();
     } else if (changed.has("weights")) {
       showRows();
       draw();
     }
   });
   arrange();
-  if (get().mode === "several") fetchCorners();
+  fetchCorners();
 }
