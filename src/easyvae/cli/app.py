@@ -61,7 +61,7 @@ def run(args: argparse.Namespace) -> None:
                 "does not tell what it was trained on: give --images"
             )
         if count is not None:
-            _say(f"drawing {count:,} kittens ...")
+            _say(f"opening {count:,} kittens ...")
         pictures = open_pictures(path, shape, quiet=False)
         if pictures.report is not None:
             _say(str(pictures.report))
