@@ -1,5 +1,6 @@
 """What the routes have in common."""
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Coroutine
 from typing import Any
 
@@ -17,7 +18,7 @@ FOR_EVER = {"Cache-Control": "private, max-age=31536000, immutable"}
 Handler = Callable[[Request], Coroutine[Any, Any, Response]]
 
 
-class Routes:
+class Routes(ABC):
     """Answers requests about one mixer.
 
     Args:
@@ -28,9 +29,9 @@ class Routes:
         """Keeps it."""
         self.mixer = mixer
 
+    @abstractmethod
     def table(self) -> dict[str, Handler]:
         """Returns what answers which path."""
-        raise NotImplementedError
 
     def served(self, request: Request) -> Served:
         """Returns the model that a request names."""
