@@ -83,5 +83,7 @@ def make_parser() -> argparse.ArgumentParser:
 
 
 def _fail(code: int, reason: object) -> int:
+    if isinstance(reason, OSError) and reason.filename is not None:
+        reason = f"{reason.filename}: {reason.strerror}"  # as our own errors, without a number
     print(f"easyvae: {' '.join(str(reason).split())}", file=sys.stderr)
     return code
