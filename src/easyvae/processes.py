@@ -1,6 +1,8 @@
 """One process or many, one device or many: what the training loop needs to know of them."""
 
 import atexit
+import gc
+import importlib
 import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -149,11 +151,22 @@ def choose_processes(
                 'training in several processes needs accelerate: pip install "easyvae[train]"'
             ) from error
         ours = not torch.distributed.is_initialized()
+        # Imported later, by torch itself, it would keep the group in its functions' defaults.
+        importlib.import_module("torch.distributed.nn.functional")
         accelerator = Accelerator(cpu=choose_device(device).type == "cpu")
         if ours:
-            # At the exit, not after a run: there may be another, and without it ranks may abort.
-            atexit.register(accelerator.end_training)
+            # At the exit, not after a run: there may be another.
+            atexit.register(_end, accelerator)
     return SingleProcess(device) if accelerator is None else ManyProcesses(accelerator)
+
+
+def _end(accelerator: "Accelerator") -> None:
+    """Ends the group and its threads; one that outlives Python's interpreter aborts the process.
+
+    They end with the last object that knows the group: errors keep models alive in cycles.
+    """
+    gc.collect()
+    accelerator.end_training()
 
 
 def choose_device(device: str | torch.device) -> torch.device:

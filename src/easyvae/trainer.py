@@ -151,6 +151,7 @@ class Trainer:
             with _deterministic(self.processes.device):
                 yield
         finally:
+            self.wrapped = self.model
             self.loss.beta = beta
             for module, flag in flags:
                 module.training = flag
