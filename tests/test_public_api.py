@@ -26,7 +26,7 @@ DOCUMENTED = [
     "reparameterize",
     "slerp",
 ]
-OPTIONAL = ["PIL", "tqdm", "accelerate", "matplotlib", "sklearn", "starlette"]
+OPTIONAL = ["PIL", "tqdm", "accelerate", "matplotlib", "sklearn", "starlette", "onnx"]
 
 
 def run(code: str) -> str:

@@ -9,7 +9,7 @@ import sys
 from collections.abc import Sequence
 from typing import NoReturn
 
-from easyvae.cli import app, compare, demo, evaluate, info, mix, sample, train
+from easyvae.cli import app, compare, demo, evaluate, export, info, mix, sample, train
 from easyvae.training import NonFiniteError
 from easyvae.version import __version__
 
@@ -21,6 +21,7 @@ COMMANDS = {
     "compare": compare,
     "evaluate": evaluate,
     "app": app,
+    "export": export,
     "info": info,
 }
 
