@@ -465,3 +465,27 @@ def test_the_error_is_a_value_error_with_a_path() -> None:
     assert isinstance(error, ValueError)
     assert error.path == Path("a/b")
     assert str(error) == "a/b: is broken"
+
+
+def test_a_link_is_replaced(tmp_path: Path) -> None:
+    """What it leads to stays: in a folder that others write to, they may have chosen it."""
+    (tmp_path / "there").mkdir()
+    real, link = tmp_path / "there" / "real.bin", tmp_path / "link.bin"
+    real.write_bytes(b"old")
+    link.symlink_to(real)
+    write_file(link, b"new")
+    assert not link.is_symlink()
+    assert (link.read_bytes(), real.read_bytes()) == (b"new", b"old")
+    assert [p.name for p in (tmp_path / "there").iterdir()] == ["real.bin"]
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="this system has no named pipes")
+def test_what_is_no_file_is_refused(tmp_path: Path) -> None:
+    """A pipe, as a device, is not replaced by a file."""
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    with pytest.raises(OSError, match="not a regular file") as caught:
+        write_file(pipe, b"new")
+    assert caught.value.filename == str(pipe)
+    assert stat.S_ISFIFO(pipe.stat().st_mode)
+    assert list(tmp_path.iterdir()) == [pipe]

@@ -48,16 +48,19 @@ def write_file(path: str | os.PathLike[str], data: bytes) -> None:
     """Writes a file so that it is there whole or, whatever happens, as it was before.
 
     The bytes go to a file beside it, reach the disk, and take its name. Permissions follow the
-    process's umask.
+    process's umask. A link is replaced; what it leads to, which a stranger may have chosen, stays
+    as it is.
 
     Raises:
-        OSError: If the disk is full or the folder cannot be written; it names `path`, and nothing
-            is left behind.
+        OSError: If the disk is full, the folder cannot be written, or `path` is a device, a pipe
+            or the like; it names `path`, and nothing is left behind.
     """
     path = Path(path)
     # A name that nobody can have foreseen, and made a link of to some other file.
     beside = path.with_name(f".{path.name}.{secrets.token_hex(8)}.tmp")
     try:
+        if not path.is_symlink() and path.exists() and not (path.is_file() or path.is_dir()):
+            raise OSError(errno.EINVAL, "is not a regular file")
         try:
             with beside.open("xb") as file:
                 file.write(data)
