@@ -222,3 +222,9 @@ def test_archive_without_pictures(tmp_path: Path) -> None:
     path = write(tmp_path / "a.zip", {"a.txt": b"", "b.txt": b""})
     with pytest.raises(ImageError, match=r"a\.zip: no readable .* \(2 files of other kinds\)"):
         load_pictures(path, (3, 8, 8))
+
+
+def test_an_empty_archive_has_no_picture(tmp_path: Path) -> None:
+    """The error says so."""
+    with pytest.raises(ImageError, match=r"no readable .*picture in it"):
+        load_pictures(write(tmp_path / "empty.zip", {}), (3, 8, 8))

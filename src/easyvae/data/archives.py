@@ -166,6 +166,8 @@ def _too_large(cap: int) -> str:
 
 def _overlapping(members: list[zipfile.ZipInfo], end: int) -> set[zipfile.ZipInfo]:
     """Returns the members whose data runs into the next one's, or past the last one's end."""
+    if not members:
+        return set()
     ordered = sorted(members, key=lambda member: member.header_offset)
     ends = [member.header_offset for member in ordered[1:]] + [end]
     return {
