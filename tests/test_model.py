@@ -826,6 +826,23 @@ def test_wrong_shapes_say_the_fix(shape: tuple[int, ...], says: str) -> None:
             call(torch.rand(shape))
 
 
+@pytest.mark.parametrize(
+    ("shape", "says"),
+    [
+        ((16, 20, 3), r"`x` \(16, 20, 3\) .*x\.permute\(2, 0, 1\)"),
+        ((3, 17, 20), r"`x` \(3, 17, 20\) .*image_size=\(17, 20\)"),
+        ((1, 16, 20), "it has 1 channel, and the model takes 3"),
+    ],
+)
+def test_wrong_shapes_of_a_single_image_say_its_fix(shape: tuple[int, ...], says: str) -> None:
+    """And not that of the batch that would have been made of it."""
+    model, x = tiny(image_size=(16, 20)), torch.rand(shape)
+    with pytest.raises(ValueError, match=says):
+        model.reconstruct(x)
+    with pytest.raises(ValueError, match=says):
+        interpolate(model, x, x)
+
+
 @pytest.mark.parametrize("shape", [(2, 16, 16), (16, 16)])
 def test_grey_images_without_a_channel(shape: tuple[int, ...]) -> None:
     """For a one-channel model the message says where the channel goes."""

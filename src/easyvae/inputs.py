@@ -68,9 +68,13 @@ def _advice(got: tuple[int, ...], shape: tuple[int, ...]) -> str:
         if got[1] > shape[0] >= 3:
             return f"; drop the channels beyond by x[:, :{shape[0]}]"
         return f"; build the model with in_channels={got[1]}, or convert the images"
-    if len(got) == dims + 1:
+    if len(got) in (dims, dims + 1) and got[-dims:] != shape:
+        size = got[1 - dims :]
+        if size == shape[1:]:  # a single image
+            plural = "s" * (got[0] != 1)
+            return f"; it has {got[0]} channel{plural}, and the model takes {shape[0]}"
         return (
             f"; resize the images, or build the model with image_size="
-            f"{got[2:] if len(set(got[2:])) > 1 or dims != 3 else got[2]}"
+            f"{size if len(set(size)) > 1 or dims != 3 else size[0]}"
         )
     return ""

@@ -88,9 +88,15 @@ def eval_mode(model: object) -> Iterator[None]:
 
 
 def is_single(model: object, x: Tensor) -> bool:
-    """Tells whether `x` is one picture rather than a batch of them."""
+    """Tells whether `x` is one picture rather than a batch of them.
+
+    One of another shape than the model's `input_shape` is not, so that errors are about what was
+    given, and not about a batch of it.
+    """
     shape = getattr(model, "input_shape", None)
-    return getattr(x, "ndim", None) == (3 if shape is None else len(shape))
+    if shape is None:
+        return getattr(x, "ndim", None) == 3
+    return bool(getattr(x, "shape", None) == tuple(shape))
 
 
 def decode_all(model: Autoencoder, z: Tensor, batch_ndim: int, *, batch_size: int = 256) -> Tensor:
