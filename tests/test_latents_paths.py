@@ -454,3 +454,9 @@ def test_wrong_points_and_methods_are_refused() -> None:
         blend(torch.randn(3), [1, 1, 1])
     with pytest.raises(ValueError, match=r"`method`.*'slerp' or 'lerp'"):
         blend(torch.eye(3), [1, 1, 1], method="nlerp")  # type: ignore[arg-type]  # it is wrong
+
+
+@pytest.mark.parametrize("path", [lerp, slerp])
+def test_latents_of_no_dimension(path: Any) -> None:
+    """There is nothing to turn, and no error."""
+    assert path(torch.rand(2, 0), torch.rand(2, 0), torch.rand(3)).shape == (3, 2, 0)

@@ -517,3 +517,16 @@ def test_looks() -> None:
     assert "mine" in repr(BetaLoss(reconstruction=mine))
     assert "LinearWarmup(beta=0.5, share=0.1)" in repr(BetaLoss(LinearWarmup(0.5, 0.1)))
     assert " at 0x" not in repr(BetaLoss(lambda progress: progress, reconstruction=mine))
+
+
+def test_what_is_no_batch_is_refused() -> None:
+    """An array, and a batch of no images, whatever the term."""
+    model = VAE([4], 2, image_size=8)
+    x = torch.rand(2, 3, 8, 8)
+    with pytest.raises(TypeError, match="`x` must be a tensor, not ndarray"):
+        BetaLoss()(model(x), x.numpy())  # type: ignore[arg-type]  # that is the point
+    for term in RECONSTRUCTION_TERMS:
+        with pytest.raises(ValueError, match="must have at least one image"):
+            BetaLoss(reconstruction=term)(model(x[:0]), x[:0])  # type: ignore[arg-type]  # a name
+    with pytest.raises(TypeError, match="must be a tensor, not float"):
+        BetaLoss(reconstruction=lambda output, x: 1.0)(model(x), x)  # type: ignore[arg-type, return-value]  # that is the point

@@ -212,7 +212,7 @@ def _unit(x: Tensor) -> Tensor:
 
 def _across(d: Tensor) -> Tensor:
     """Returns for each unit row one across it, the same for `d` and `-d`."""
-    if d.shape[-1] == 1:
+    if d.shape[-1] <= 1:
         return torch.zeros_like(d)  # on a line there is nothing across
     axis = torch.zeros_like(d).scatter_(-1, d.abs().argmin(-1, keepdim=True), 1.0)
     return axis - (axis * d).sum(-1, keepdim=True) * d

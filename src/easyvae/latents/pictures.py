@@ -81,6 +81,7 @@ def interpolate(
             z_a, z_b = (z.flatten(1) for z in ends)
             t = torch.linspace(0, 1, steps, device=z_a.device, dtype=torch.float64)
             z = path(z_a, z_b, t[1:-1])  # (steps - 2, N, D)
+            check_tensor("method(a, b, t)", z)
             images = decode_all(model, z.reshape(-1, *ends[0].shape[1:]), ends[0].ndim)
             frames[1:1] = images.unflatten(0, (steps - 2, -1)).unbind()
     film = torch.stack(frames)

@@ -5,6 +5,8 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from easyvae.checks import check_floats
+
 
 class Posterior(NamedTuple):
     """The normal distribution that an encoder gives each image: `q(z|x)`.
@@ -33,6 +35,10 @@ def reparameterize(
     Returns:
         A sample of the shape and dtype of `mean`.
 
+    Raises:
+        TypeError: If `mean` or `log_var` is not a float tensor.
+        ValueError: If their shapes differ.
+
     Example:
         >>> g = torch.Generator().manual_seed(0)
         >>> reparameterize(torch.zeros(2, 3), torch.zeros(2, 3), generator=g).shape
@@ -42,5 +48,11 @@ def reparameterize(
         D. Kingma and M. Welling, "Auto-Encoding Variational Bayes", 2013,
         https://arxiv.org/abs/1312.6114
     """
+    check_floats("mean", mean)
+    check_floats("log_var", log_var)
+    if mean.shape != log_var.shape:
+        raise ValueError(
+            f"`mean` {tuple(mean.shape)} and `log_var` {tuple(log_var.shape)} must have one shape"
+        )
     eps = torch.empty_like(mean).normal_(generator=generator)
     return mean + torch.exp(log_var / 2) * eps

@@ -6,6 +6,7 @@ from typing import Literal, NamedTuple, TypeAlias
 import torch
 from torch import Tensor, nn
 
+from easyvae.checks import check_tensor
 from easyvae.losses.arguments import as_weight, shown
 from easyvae.losses.kl import at_least_float32, kl_divergence
 from easyvae.losses.terms import Output, ReconstructionTerm, as_term
@@ -116,6 +117,7 @@ class BetaLoss(nn.Module):
         with torch.autocast(output.reconstruction.device.type, enabled=False):
             output, x = _Prepared(output), _prepare_target(output, x)
             reconstruction = term(output, x)
+            check_tensor("reconstruction(output, x)", reconstruction)
             if reconstruction.shape != x.shape[:1]:
                 raise ValueError(
                     f"`reconstruction` returned {tuple(reconstruction.shape)}; it must return "
@@ -160,10 +162,13 @@ class _Prepared:
 
 def _prepare_target(output: Output, x: Tensor) -> Tensor:
     """Checks the images' shape, and brings them to the output's device and to floats."""
+    check_tensor("x", x)
     if x.shape != output.reconstruction.shape:
         raise ValueError(
             f"`x` {tuple(x.shape)} must have the shape of the reconstruction "
             f"{tuple(output.reconstruction.shape)}"
         )
+    if not len(x):
+        raise ValueError(f"`x` {tuple(x.shape)} must have at least one image")
     x = x.to(output.reconstruction.device)
     return x.float() / 255 if x.dtype == torch.uint8 else at_least_float32(x)
