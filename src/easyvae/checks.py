@@ -1,7 +1,34 @@
-"""Checks of tensors that latent tools and metrics share."""
+"""Checks of arguments that several modules share."""
+
+import os
+from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
+
+
+def as_path(name: str, path: Any) -> Path:
+    """Returns the path that an argument is.
+
+    Raises:
+        TypeError: If it is not a path.
+        ValueError: If it is empty, as an unset variable of a shell is: for Python that would be
+            the current folder.
+
+    Example:
+        >>> as_path("out", "")
+        Traceback (most recent call last):
+            ...
+        ValueError: `out` (='') is empty; it must be a path, and '.' is the current folder
+    """
+    if not isinstance(path, str | os.PathLike):
+        raise TypeError(f"`{name}` (={path!r}) must be a path, not {type(path).__name__}")
+    if not os.fspath(path):
+        raise ValueError(
+            f"`{name}` (={path!r}) is empty; it must be a path, and '.' is the current folder"
+        )
+    return Path(path)
 
 
 def check_tensor(name: str, x: Tensor) -> None:

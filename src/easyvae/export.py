@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor, nn
 
+from easyvae.checks import as_path
 from easyvae.files import write_file
 from easyvae.model import VAE
 from easyvae.version import __version__
@@ -69,7 +70,8 @@ def export_onnx(model: VAE, folder: str | os.PathLike[str]) -> Exported:
 
     Raises:
         ImportError: If the extra `onnx` is not installed.
-        ValueError: If a half has more weights than an ONNX file can hold.
+        TypeError: If `model` is not a VAE, or `folder` not a path.
+        ValueError: If `folder` is a file, or a half has more weights than an ONNX file can hold.
         RuntimeError: If torch cannot express a layer in ONNX (one of a factory of yours), or ONNX
             Runtime's results are others than the model's.
         OSError: If a file cannot be written.
@@ -83,15 +85,19 @@ def export_onnx(model: VAE, folder: str | os.PathLike[str]) -> Exported:
     Reference:
         The ONNX format: https://onnx.ai/onnx/repo-docs/IR.html
     """
+    if not isinstance(model, VAE):
+        raise TypeError(f"`model` must be a VAE, not {type(model).__name__}")
+    target = as_path("folder", folder)
+    if target.exists() and not target.is_dir():
+        raise ValueError(f"`folder` (={str(target)!r}) is a file; it must be a folder")
     _need_packages()
     twin = copy.deepcopy(model).to("cpu", torch.float32).eval()
     generator = torch.Generator().manual_seed(0)
-    images = torch.rand(3, *model.input_shape, generator=generator)
-    z = torch.randn(3, model.latent, generator=generator)
+    images = torch.rand(3, *model.input_shape, generator=generator, dtype=torch.float32)
+    z = torch.randn(3, model.latent, generator=generator, dtype=torch.float32)
     metadata = {"easyvae.version": __version__, **_config(model)}
     encoder = _convert(twin.encoder, "images", images, ("mean", "log_var"), metadata)
     decoder = _convert(_Decoder(twin), "z", z, ("images",), metadata)
-    target = Path(folder)
     target.mkdir(parents=True, exist_ok=True)
     paths = target / "encoder.onnx", target / "decoder.onnx"
     for path, (data, _) in zip(paths, (encoder, decoder), strict=True):

@@ -8,6 +8,7 @@ from typing import Any, TypeVar
 import torch
 from torch import Tensor, nn
 
+from easyvae.checks import as_path
 from easyvae.files import (
     ModelFileError,
     TensorFile,
@@ -69,7 +70,7 @@ def read_model(
         ModelFileError: If it is not a model file of this version, or damaged, or has weights that
             are not finite.
     """
-    path = Path(path)
+    path = as_path("path", path)
     path = path / "model.safetensors" if path.is_dir() else path
     with open_tensors(path) as file:
         _check_version(path, file.metadata)
@@ -132,7 +133,7 @@ def _check_finite(path: Path, tensors: Mapping[str, Tensor]) -> None:
         raise ModelFileError(
             path,
             f"has weights that are NaN or infinite, in {', '.join(faults[:3])}{more}; "
-            "pass `allow_nonfinite=True` to load it all the same",
+            "in Python, `VAE.load(path, allow_nonfinite=True)` loads it all the same",
         )
 
 

@@ -7,6 +7,7 @@ from typing import Any, Literal
 
 import torch
 
+from easyvae.checks import as_path
 from easyvae.comparison.contenders import Contender, common_shape, gather_contenders
 from easyvae.comparison.folder import begin_folder
 from easyvae.comparison.names import file_name
@@ -137,7 +138,7 @@ def compare(
         "data": pictures.fingerprint,
         "validation": getattr(validation, "fingerprint", validation),
     }
-    folder = None if out is None else Path(out)
+    folder = None if out is None else as_path("out", out)
     if folder is not None:
         begin_folder(folder, facts, resume=resume)
     results: dict[str, Result] = {}

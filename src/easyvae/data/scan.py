@@ -13,6 +13,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from easyvae.checks import as_path
 from easyvae.data.cache import Cache, FileRows, MemoryRows, cache_folder
 from easyvae.data.pictures import ImageError, picture_shape, read_image
 from easyvae.data.pillow import import_pillow, quiet_pillow
@@ -81,7 +82,7 @@ def load_pictures(
     if on_error not in ("skip", "raise"):
         raise ValueError(f'`on_error` (={on_error!r}) must be "skip" or "raise"')
     import_pillow()
-    root = Path(source)
+    root = as_path("source", source)
 
     def store() -> Cache:
         return Cache(cache_folder(cache), Path(source), shape, [copies])

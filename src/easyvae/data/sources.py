@@ -8,6 +8,7 @@ from os import PathLike
 from pathlib import Path
 from typing import Protocol
 
+from easyvae.checks import as_path
 from easyvae.data.archives import Archive, archive_fingerprint
 from easyvae.data.pictures import EXTENSIONS, ImageError, read_file
 
@@ -60,7 +61,7 @@ def open_source(path: str | PathLike[str]) -> Source:
         >>> source.names, source.ignored
         (['a.PNG', 'b.jpg'], 1)
     """
-    path = Path(path)
+    path = as_path("source", path)
     try:
         if path.is_dir():
             return Folder(path)
