@@ -422,7 +422,10 @@ class TestRunFolder:
             ({"lr": 0.1}, "lr"),
             ({"loss": BetaLoss(0.5)}, "loss"),
             ({"data": digits(91)}, "data"),
-            ({"validation": 0.2}, "validation"),
+            ({"validation": 0.2}, r"validation \(0.1, now 0.2\);"),
+            ({"validation": None}, r"validation \(0.1, now None\);"),
+            ({"seed": 6}, r"seed \(0, now 6\);"),
+            ({"lr": 0.2}, r"optimizer_options.lr \(0.002, now 0.2\);"),
             ({"optimizer": lambda p: torch.optim.SGD(p, 1e-5)}, "optimizer"),
             ({"data": DataLoader(TensorDataset(digits(70)), batch_size=32)}, "data"),
         ],
@@ -863,3 +866,128 @@ def test_any_kind_of_data_trains_and_mixes(options: dict[str, Any], data: Tensor
     assert frames.shape == (5, *data.shape[1:])
     assert torch.equal(frames[0], model.reconstruct(data[0]))
     assert torch.equal(frames[-1], model.reconstruct(data[1]))
+
+
+class TestBadArguments:
+    @pytest.mark.parametrize(
+        ("options", "error", "named"),
+        [
+            ({"callbacks": 3}, TypeError, "`callbacks`"),
+            ({"callbacks": [3]}, TypeError, "`callbacks`"),
+            ({"callbacks": print}, TypeError, "`callbacks`"),
+            ({"lr": True}, TypeError, "`lr`"),
+            ({"device": None}, ValueError, "`device`"),
+            ({"optimizer": lambda p: 3}, TypeError, "`optimizer` must make an optimizer"),
+            ({"out": 3}, TypeError, "`out`"),
+            ({"out": ""}, ValueError, r"`out` \(=''\) is empty"),
+            ({"data": ""}, ValueError, "is empty"),
+            ({"validation": ""}, ValueError, "is empty"),
+            ({"validation": digits()[:0]}, ValueError, "`validation` .* holds no images"),
+            ({"validation": torch.rand(5, 2, 8, 8)}, ValueError, "`validation` .* must be"),
+            ({"validation": 2 * torch.rand(5, 1, 8, 8)}, ValueError, "`validation` must be in"),
+        ],
+    )
+    def test_an_argument_is_called_by_its_name(
+        self,
+        options: dict[str, Any],
+        error: type[Exception],
+        named: str,
+        tmp_path: Path,
+        monkeypatch: pytest.MonkeyPatch,
+    ) -> None:
+        """Before anything is trained or written."""
+        monkeypatch.chdir(tmp_path)
+        model = small_model()
+        with pytest.raises(error, match=named):
+            run(model, **options)
+        assert same_weights(model, small_model())
+        assert not list(tmp_path.iterdir())
+
+    def test_only_a_vae_with_weights_to_train_is_trained(self) -> None:
+        """Another module, and one whose weights are all frozen, are refused."""
+        with pytest.raises(TypeError, match="`model` must be a VAE, not Linear"):
+            fit(nn.Linear(2, 2), digits())  # type: ignore[arg-type]  # that is the point
+        with pytest.raises(ValueError, match="`model` has no weight to train"):
+            run(small_model().requires_grad_(False))
+
+    def test_frozen_weights_stay(self) -> None:
+        """Those with `requires_grad=False` are as they were, in a new model too."""
+        model, fresh = small_model(), small_model()
+        model.encoder.requires_grad_(False)
+        run(model)
+        assert same_weights(model.encoder, fresh.encoder)
+        assert not same_weights(model.decoder, fresh.decoder)
+
+    def test_it_trains_inside_no_grad(self) -> None:
+        """To the same bits, and the caller's mode is as it was."""
+        model, other = small_model(), small_model()
+        with torch.no_grad():
+            run(model)
+            assert not torch.is_grad_enabled()
+        run(other)
+        assert same_weights(model, other)
+
+    def test_it_trains_where_float64_is_the_default(self) -> None:
+        """A model whose weights are float64 starts at the principal components as well."""
+        torch.set_default_dtype(torch.float64)
+        try:
+            for options in ({}, {"hidden": [9]}, {"norm": "batch", "residual_blocks": 1}):
+                model = small_model(**options)
+                assert math.isfinite(run(model)["val_loss"][-1])
+                assert next(model.parameters()).dtype == torch.float64
+        finally:
+            torch.set_default_dtype(torch.float32)
+
+
+class TestRuined:
+    def test_a_validation_loss_that_is_not_finite_ends_the_run(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """The weights that an epoch's last step has ruined are not saved: the checkpoint stays."""
+        model = small_model()
+        run(model, out=tmp_path, epochs=1)
+        before = {path.name: path.read_bytes() for path in tmp_path.rglob("*.safetensors")}
+
+        def ruin() -> None:
+            with torch.no_grad():
+                model.decoder.expand.weight.fill_(3e38)
+
+        stop_at(monkeypatch, 5, ruin)  # the second epoch's last step
+        with pytest.raises(NonFiniteError, match="validation loss after step 6") as caught:
+            run(model, out=tmp_path)
+        assert caught.value.step == 6
+        assert {p.name: p.read_bytes() for p in tmp_path.rglob("*.safetensors")} == before
+
+    def test_weights_that_are_not_finite_end_the_run(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """Without validation too."""
+        model = small_model()
+
+        def ruin() -> None:
+            with torch.no_grad():
+                model.decoder.expand.weight[0, 0] = torch.nan
+
+        stop_at(monkeypatch, 2, ruin)  # the epoch's last step
+        with pytest.raises(NonFiniteError, match="model's weights after step 3"):
+            run(model, validation=None, out=tmp_path)
+        assert not list(tmp_path.rglob("*.safetensors"))
+
+
+def test_a_resumed_history_is_in_the_order_of_its_columns(tmp_path: Path) -> None:
+    """A checkpoint's names are sorted; the rows are as those of the run that went through."""
+    run(small_model(), out=tmp_path, epochs=1)
+    history = run(small_model(), out=tmp_path)
+    assert [tuple(row) for row in history.rows] == [COLUMNS, COLUMNS]
+
+
+def test_a_model_that_somebody_removed_comes_back(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The same call on a complete run writes the last epoch's, and says that it is."""
+    trained = small_model()
+    run(trained, out=tmp_path)
+    (tmp_path / "model.safetensors").unlink()
+    run(small_model(), out=tmp_path, progress=True)
+    assert "was missing" in capsys.readouterr().err
+    assert same_weights(VAE.load(tmp_path), trained)

@@ -11,9 +11,10 @@ import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
+from easyvae.checks import as_path
 from easyvae.files import ModelFileError as ModelFileError  # part of this module's interface
 from easyvae.files import check_tensors, read_json, read_tensors, write_file, write_tensors
-from easyvae.history import History, Row
+from easyvae.history import COLUMNS, History, Row
 from easyvae.locks import drop_lock, take_lock
 from easyvae.model import VAE
 
@@ -61,7 +62,7 @@ class RunFolder:
 
     def __init__(self, path: str | os.PathLike[str], *, owner: bool = True) -> None:
         """Looks at nothing yet."""
-        self.path = Path(path)
+        self.path = as_path("out", path)
         self.model_path = self.path / "model.safetensors"
         self._checkpoints = self.path / "checkpoints"
         self._owner = owner
@@ -114,7 +115,7 @@ class RunFolder:
             self._clear()
         before = self._settings()
         if before is not None:
-            _compare(self.path, before["must_match"], settings["must_match"])
+            _compare(self.path, before, settings)
         elif any(self._checkpoints.glob("step-*.safetensors")):
             raise ValueError(
                 f"`out` (={str(self.path)!r}) holds checkpoints but no run.json to tell what "
@@ -203,6 +204,7 @@ class RunFolder:
                 )
             try:  # all that can fail comes before the model is touched
                 progress = Progress(**metadata["progress"])
+                progress.rows = [_in_order(row) for row in progress.rows]
                 state = _unpack(metadata["model"], tensors)
                 check_tensors(path, state, model.state_dict())
                 optimizer.load_state_dict(_unpack(metadata["optimizer"], tensors))
@@ -223,9 +225,17 @@ class RunFolder:
 
 def _compare(path: Path, before: dict[str, Any], now: dict[str, Any]) -> None:
     now = json.loads(json.dumps(now))  # as it would have been read: tuples are lists there
-    differing = [name for name in now if before.get(name) != now[name]]
-    if differing:
-        pairs = ", ".join(_difference(name, before.get(name), now[name]) for name in differing)
+    old, new = before["must_match"], now["must_match"]
+    differing = [name for name in new if old.get(name) != new[name]]
+    share = before.get("validation_share"), now["validation_share"]
+    # With another split the two parts differ in any case, which says nothing of the pictures.
+    if share[0] != share[1] or "seed" in differing:
+        differing = [name for name in differing if name not in ("data", "validation")]
+    found = [_difference(name, old.get(name), new[name]) for name in differing]
+    if share[0] != share[1]:
+        found.append(_difference("validation", *share))
+    if found:
+        pairs = ", ".join(found)
         raise ValueError(
             f"`out` (={str(path)!r}) holds a run that differs in {pairs}; choose another folder, "
             "or pass `resume=False` (--fresh) to start anew and lose that run"
@@ -233,9 +243,18 @@ def _compare(path: Path, before: dict[str, Any], now: dict[str, Any]) -> None:
 
 
 def _difference(name: str, before: Any, now: Any) -> str:
-    if name in ("data", "validation"):
+    if isinstance(before, dict) and isinstance(now, dict):
+        both = {key: (before.get(key), now.get(key)) for key in {**before, **now}}
+        pairs = {key: pair for key, pair in both.items() if pair[0] != pair[1]}
+        return ", ".join(_difference(f"{name}.{key}", *pair) for key, pair in pairs.items())
+    if name in ("data", "validation") and (isinstance(before, str) or isinstance(now, str)):
         return f"{name} (other pictures than before)"
     return f"{name} ({before!r}, now {now!r})"
+
+
+def _in_order(row: Row) -> Row:
+    """Gives a row's names the order of the history's columns; a file's are sorted."""
+    return {name: row[name] for name in COLUMNS}  # type: ignore[literal-required,return-value]
 
 
 def _pack(prefix: str, value: Any, tensors: dict[str, Tensor]) -> Any:

@@ -2,6 +2,7 @@
 
 import hashlib
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from os import PathLike
 from typing import Any, NamedTuple, Protocol
@@ -14,6 +15,7 @@ from torch.utils.data.distributed import DistributedSampler
 from easyvae.data import (
     Batch,
     Batches,
+    ImageError,
     Images,
     LoaderBatches,
     Pictures,
@@ -110,6 +112,7 @@ class SourceOpener:
             if fraction is not None:
                 data, others = split_loader(data, fraction, self.seed, self.shape)
                 held_out = self._feed(others, torch.arange(len(others)), shuffle=False)
+                held_out = held_out._replace(share=float(fraction))
             training = self._stream(data)
         else:
             pictures = self._pictures(data)
@@ -122,7 +125,8 @@ class SourceOpener:
         if isinstance(validation, DataLoader):
             held_out = self._stream(validation)
         elif fraction is None and validation is not None:
-            others = self._pictures(validation)
+            with _named("validation"):
+                others = self._pictures(validation)
             held_out = self._feed(others, torch.arange(len(others)), shuffle=False)
             if pictures is not None:
                 _warn_of_copies(pictures, others, self.say)
@@ -182,6 +186,17 @@ class SourceOpener:
             return f"{known}, {digest}"
 
         return Source(feed, feed.images_per_epoch, fingerprint, loader.batch_size)
+
+
+@contextmanager
+def _named(name: str) -> Iterator[None]:
+    """Lets errors about images call the argument by its name."""
+    try:
+        yield
+    except ImageError:  # it names the path
+        raise
+    except (ValueError, TypeError) as error:
+        raise type(error)(str(error).replace("`data`", f"`{name}`")) from error
 
 
 def _is_whole(loader: "DataLoader[Any]") -> bool:

@@ -56,7 +56,7 @@ class Muon(Optimizer):
         weight_decay: float = 0.0,
     ) -> None:
         """Sorts the parameters into the two groups."""
-        if not isinstance(lr, int | float):
+        if isinstance(lr, bool) or not isinstance(lr, int | float):
             raise TypeError(f"`lr` (={lr!r}) must be a number")
         if not (math.isfinite(lr) and lr > 0):
             raise ValueError(f"`lr` (={lr}) must be finite and above 0")
@@ -208,7 +208,10 @@ def as_optimizer(optimizer: Optimizer | Callable[[Any], Optimizer], model: nn.Mo
                 f"`optimizer` (={optimizer!r}) must be an optimizer, or a callable that makes one "
                 "from the model's parameters, such as torch.optim.AdamW"
             )
-        optimizer = optimizer(model.parameters())
+        made = optimizer(model.parameters())
+        if not isinstance(made, Optimizer):
+            raise TypeError(f"`optimizer` must make an optimizer, not {type(made).__name__}")
+        optimizer = made
     ours = set(map(id, model.parameters()))
     if not any(id(p) in ours for group in optimizer.param_groups for p in group["params"]):
         raise ValueError("`optimizer` holds none of the model's parameters; make it from them")

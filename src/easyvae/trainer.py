@@ -25,17 +25,21 @@ CLIP = 10.0
 
 
 class NonFiniteError(FloatingPointError):
-    """A loss or gradient that is not finite; the weights were not touched by that step.
+    """A loss, gradient or weight that is not finite.
+
+    That of a step is found before the step has touched the weights. What only validation, or a
+    look at the weights, shows at an epoch's end is found before they are saved.
 
     Attributes:
         step: The number of the step, from 1.
     """
 
-    def __init__(self, step: int, what: str) -> None:
-        """Names the step and what was not finite."""
+    def __init__(self, step: int, what: str, *, after: bool = False) -> None:
+        """Names the step, what was not finite, and whether it was so only after the step."""
+        when, still = ("after", "saved") if after else ("of", "touched")
         super().__init__(
-            f"the {what} of step {step} is not finite; training stopped before the weights were "
-            "touched. Lower `lr`, and check the data and the loss"
+            f"the {what} {when} step {step} is not finite; training stopped before the weights "
+            f"were {still}. Lower `lr`, and check the data and the loss"
         )
         self.step = step
 
@@ -119,7 +123,12 @@ class Trainer:
         validation: list[float | None] = [None] * 3
         if held_out is not None:
             self.loss.beta = self.loss.beta_at(1.0)  # rising betas could not be compared
-            validation = list(self._validate(held_out))
+            found = self._validate(held_out)
+            if not all(map(math.isfinite, found)):
+                raise NonFiniteError(at.step, "validation loss", after=True)
+            validation = [*found]
+        if not all(bool(p.isfinite().all()) for p in self.model.parameters()):
+            raise NonFiniteError(at.step, "model's weights", after=True)
         row = Row(
             epoch=at.epoch + 1,
             train_loss=totals[0] / images,
@@ -134,7 +143,7 @@ class Trainer:
             images_per_second=images / at.seconds if at.seconds else 0.0,
         )
         loss = row["val_loss"]
-        if loss is not None and math.isfinite(loss) and (at.best is None or loss < at.best):
+        if loss is not None and (at.best is None or loss < at.best):
             at.best = loss
         at.rows.append(row)
         at.epoch += 1
@@ -148,7 +157,7 @@ class Trainer:
         beta = self.loss.beta
         self.wrapped = self.processes.wrap(self.model)
         try:
-            with _deterministic(self.processes.device):
+            with _deterministic(self.processes.device), torch.enable_grad():
                 yield
         finally:
             self.wrapped = self.model

@@ -128,16 +128,10 @@ def fit(
         >>> len(history)
         2
     """
-    if optimizer is not None and lr is not None:
-        raise ValueError(
-            f"`lr` (={lr}) sets the default optimizer's learning rate; set your own optimizer's "
-            "where you make it"
-        )
     epochs, seed = as_int("epochs", epochs), as_int("seed", seed, least=0)
     batch_size = as_int("batch_size", DEFAULT_BATCH_SIZE if batch_size is None else batch_size)
     loss = BetaLoss() if loss is None else loss
-    if not isinstance(loss, BetaLoss):
-        raise TypeError(f"`loss` must be a BetaLoss, not {type(loss).__name__}")
+    _check_arguments(model, loss, optimizer, lr, callbacks)
     processes = choose_processes(accelerator, device)
     first = processes.rank == 0
     say = Reporter(enabled=progress and first)
@@ -174,7 +168,7 @@ def fit(
             folder = RunFolder(out, owner=first)
             processes.together(partial(stack.enter_context, folder), "locking the run folder")
             at = _open(folder, trainer, training, held_out, resume, say)
-        if at.step == 0 and model.fresh:
+        if at.step == 0 and model.fresh and all(p.requires_grad for p in model.parameters()):
             _start(model, training, loss, say)
         if at.epoch >= epochs:
             say.line(f"the run has {at.epoch} epochs already: nothing is trained")
@@ -187,10 +181,32 @@ def fit(
             state = RunState(model, at.epoch, at.step, row, History(at.rows), path)
             _call(callbacks, state, processes)
     if folder:
+        if not folder.model_path.is_file():  # somebody has removed it from a complete run
+            say.line("model.safetensors was missing; this is the last epoch's, best or not")
+            processes.together(partial(folder.save_model, model), "writing the model")
         say.line(f"the model is in {folder.model_path}")
     if stop.requested:
         stop.leave("the run is complete")
     return History(at.rows)
+
+
+def _check_arguments(
+    model: VAE, loss: BetaLoss, optimizer: object, lr: object, callbacks: object
+) -> None:
+    """Checks what would otherwise be noticed late, or with an error about something else."""
+    if not isinstance(model, VAE):
+        raise TypeError(f"`model` must be a VAE, not {type(model).__name__}")
+    if not any(p.requires_grad for p in model.parameters()):
+        raise ValueError("`model` has no weight to train: all have requires_grad=False")
+    if not isinstance(loss, BetaLoss):
+        raise TypeError(f"`loss` must be a BetaLoss, not {type(loss).__name__}")
+    if optimizer is not None and lr is not None:
+        raise ValueError(
+            f"`lr` (={lr}) sets the default optimizer's learning rate; set your own optimizer's "
+            "where you make it"
+        )
+    if not isinstance(callbacks, Sequence) or not all(map(callable, callbacks)):
+        raise TypeError(f"`callbacks` (={callbacks!r}) must be a list of callables")
 
 
 def _run_epoch(

@@ -19,7 +19,7 @@ def set_slope(model: VAE, images: Tensor) -> None:
     mean = x.mean(rest)
     shape = (-1, *[1] * (guess.ndim - 2))
     away = guess - mean.view(shape)
-    solution = torch.cat([torch.full((1,), 4.0), torch.logit(mean, eps=0.01)])
+    solution = torch.cat([torch.full((1,), 4.0, dtype=mean.dtype), torch.logit(mean, eps=0.01)])
     for _ in range(20):  # Newton's method, its step bounded
         p = (solution[0] * away + solution[1:].view(shape)).sigmoid()
         error, weight = p - x, p * (1 - p)
@@ -28,7 +28,7 @@ def set_slope(model: VAE, images: Tensor) -> None:
             torch.cat([(weight * away**2).mean()[None], weight.mean(rest) / len(colours)])
         )
         hessian[0, 1:] = hessian[1:, 0] = (weight * away).mean(rest) / len(colours)
-        hessian += 1e-6 * torch.eye(len(solution))
+        hessian += 1e-6 * torch.eye(len(solution), dtype=solution.dtype)
         step = torch.linalg.solve(hessian, gradient).clamp(-2, 2)
         solution -= step
         if float(step.abs().max()) < 1e-3:
@@ -47,7 +47,9 @@ def measure(model: VAE, loss: BetaLoss, images: Tensor, count: int) -> tuple[flo
     moved = posterior.mean[:, :count].square().sum()
     gain = float((logits - rest).square().sum() / moved.clamp(min=1e-12))
     # Changes that latents make: of finer ones, some losses think otherwise.
-    step = torch.randn(posterior.mean.shape, generator=torch.Generator().manual_seed(0))
+    step = torch.randn(
+        posterior.mean.shape, generator=torch.Generator().manual_seed(0), dtype=torch.float32
+    )
     noise = model.decoder(posterior.mean + step.to(posterior.mean)) - logits
     noise = noise / (10 * noise.square().mean().sqrt().clamp(min=1e-6))
     ahead, behind, here = (

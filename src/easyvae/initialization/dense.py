@@ -41,7 +41,8 @@ class Heads:
             _set(mirror, pairs, back, pairs.write(mean[:, None])[:, 0])
             self.scale = self.scale * scale
             pairs, mean = above, torch.zeros_like(variance)
-            components, variance = torch.eye(len(variance)), variance * scale**2
+            components = torch.eye(len(variance), dtype=torch.float32)
+            variance = variance * scale**2
         self.pairs, self.mean, self.components = pairs, mean, components
 
     def write(self, reading: Tensor, writing: Tensor, log_var: Tensor) -> None:
@@ -77,7 +78,9 @@ def principal(centred: Tensor, count: int) -> tuple[Tensor, Tensor]:
         https://arxiv.org/abs/0909.4061
     """
     width = min(count + 40, *centred.shape)
-    basis = torch.randn(centred.shape[1], width, generator=torch.Generator().manual_seed(0))
+    basis = torch.randn(
+        centred.shape[1], width, generator=torch.Generator().manual_seed(0), dtype=centred.dtype
+    )
     for _ in range(3):
         basis = torch.linalg.qr(centred.T @ (centred @ basis)).Q  # (K, width)
     inside = centred @ basis

@@ -23,7 +23,7 @@ class Pairs(NamedTuple):
     @classmethod
     def of(cls, codes: int, units: int, gain: float, places: int = 1) -> Self:
         """Puts as many codes into the first half of the units, and their opposites behind."""
-        signs = torch.zeros(units, codes)
+        signs = torch.zeros(units, codes, dtype=torch.float32)
         index = torch.arange(codes)
         signs[index, index], signs[units // 2 + index, index] = 1.0, -1.0
         return cls(signs, gain, places)
@@ -47,7 +47,7 @@ class Pairs(NamedTuple):
 def linear_gain(activation: nn.Module) -> tuple[float, float]:
     """Returns `c` in `f(u) - f(-u) = c u`, and how large `u` may be on average for that."""
     activation = copy.deepcopy(activation).cpu().float()  # it may have parameters
-    u = torch.linspace(-3, 3, 601)
+    u = torch.linspace(-3, 3, 601, dtype=torch.float32)
     density = torch.exp(-(u**2) / 2)
     gain = 0.0
     for size in (1.0, 0.1):

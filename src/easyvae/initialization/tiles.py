@@ -86,7 +86,7 @@ def _moments(
     levels: Sequence[Level], images: Images, count: int, width: int, grid: tuple[int, ...]
 ) -> tuple[Tensor, Tensor]:
     """Returns the mean and the covariance of the tiles of the first `count` images."""
-    number, total, outer = 0, torch.zeros(1), torch.zeros(1)
+    number, total, outer = 0, torch.zeros(1).double(), torch.zeros(1).double()
     count = min(count, len(images))
     for start in range(0, count, PIECE):
         codes = codes_of(levels, as_floats(images[start : min(start + PIECE, count)]))
@@ -113,7 +113,7 @@ def set_decoder(model: VAE, levels: Sequence[Level]) -> None:
 
 def _as_it_is(model: VAE) -> Pairs:
     """Returns what stands for pairs in the image itself: each colour holds its own code."""
-    return Pairs(torch.eye(model.input_shape[0]), 1.0)
+    return Pairs(torch.eye(model.input_shape[0], dtype=torch.float32), 1.0)
 
 
 def _write(layer: _ConvNd, weight: Tensor, bias: Tensor, used: Tensor) -> None:
@@ -121,7 +121,7 @@ def _write(layer: _ConvNd, weight: Tensor, bias: Tensor, used: Tensor) -> None:
 
     The outputs that no component uses keep what they were drawn with.
     """
-    whole = torch.zeros(layer.weight.shape)
+    whole = torch.zeros(layer.weight.shape, dtype=torch.float32)
     starts = tuple(map(int, layer.padding))
     inside = tuple(
         slice(start, start + stride) for start, stride in zip(starts, layer.stride, strict=True)
