@@ -15,6 +15,7 @@ from easyvae.kittens import draw_kittens
 
 Image = pytest.importorskip("PIL.Image")
 
+PLACES = ("MISSING", "EMPTY", "HTML", "BEGUN", "OUT", "OUT.mp4", "OUT.gif")
 TRAIN = "--channels 4 8 --latent 3 --image-size 16 --epochs 2 --device cpu".split()
 
 
@@ -241,6 +242,15 @@ def test_demo_does_not_begin_in_a_folder_of_something_else(
         ("sample --model RUN --images kittens:12 -n 0", "`n`"),
         ("sample --model RUN --images MISSING", "MISSING"),
         ("info RUN --sheet x.png", "--sheet"),
+        ("info BEGUN", "has not saved a model yet"),
+        ("train kittens:60 --seed 99999999999999999999", "--seed"),
+        ("train kittens:60 --seed -1", "--seed"),
+        ("train kittens:60 --image-size 12 --channels 4", "at least 16 pixels wide"),
+        ("train kittens:60 --warmup 2", "--warmup"),
+        ("sample --model RUN -n 1000000000", "megapixels"),
+        ("mix PICTURE PICTURE --model RUN --scale 100000", "megapixels"),
+        ("mix PICTURE PICTURE --model RUN --scale 700 --out OUT.gif", "megapixels"),
+        ("export RUN --out PICTURE", "must be a folder"),
         ("compose", "compose"),
         ("", "COMMAND"),
     ],
@@ -259,11 +269,13 @@ def test_bad_input_is_one_line_and_exit_code_2(
     cut.write_bytes(cut.read_bytes()[:-200])
     (tmp_path / "EMPTY").mkdir()
     (tmp_path / "HTML").mkdir()
+    (tmp_path / "BEGUN").mkdir()
+    (tmp_path / "BEGUN" / "run.json").write_text("{}")
     (tmp_path / "HTML" / "page.jpg").write_text("<html><body>Not found</body></html>")
     places = {
         "PICTURE": folder / "1.png",
         "RUN": trained,
-        **{name: tmp_path / name for name in ("MISSING", "EMPTY", "HTML", "OUT", "OUT.mp4")},
+        **{name: tmp_path / name for name in PLACES},
         "CUT": cut,
     }
     before = sorted(tmp_path.rglob("*"))
@@ -311,3 +323,25 @@ def test_ctrl_c_is_exit_code_130(
     stop_at(monkeypatch, 0, interrupt)
     assert main(["train", str(folder), *TRAIN, "--out", str(tmp_path)]) == 130
     assert "goes on from step 2" in capsys.readouterr().err.splitlines()[-1]
+
+
+@pytest.mark.parametrize(
+    "arguments", [["train", "", "--out", "x"], ["train", "kittens:60", "--validation", ""]]
+)
+def test_an_empty_path_is_not_the_current_folder(
+    arguments: list[str],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """As of a variable that is not set: nothing is read or written there."""
+    monkeypatch.chdir(tmp_path)
+    assert main([*arguments, "--channels", "4", "--image-size", "16", "--quiet"]) == 2
+    assert "is empty" in capsys.readouterr().err
+    assert not [p for p in tmp_path.rglob("*") if p.is_file()]
+
+
+def test_torchs_errors_are_one_line(capsys: pytest.CaptureFixture[str]) -> None:
+    """Those of a model that no memory could hold, for one."""
+    assert main(["train", "kittens:60", "--channels", "1000000000"]) == 1
+    assert len(capsys.readouterr().err.splitlines()) == 1

@@ -57,6 +57,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return _fail(2, error)
     except (OSError, ImportError, NonFiniteError) as error:
         return _fail(1, error)
+    except (MemoryError, RuntimeError) as error:  # torch's, for one, where memory does not suffice
+        return _fail(1, str(error).partition("\n")[0] or "out of memory")
     return 0
 
 

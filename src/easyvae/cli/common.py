@@ -14,6 +14,8 @@ from easyvae.kittens import draw_kittens
 from easyvae.model import VAE
 from easyvae.reporter import Reporter
 
+SMALLEST = 16
+"""How wide a kitten is at least, in pixels."""
 KITTENS = 5000
 """How many kittens `kittens` stands for."""
 
@@ -43,6 +45,10 @@ def open_pictures(
     if len(shape) != 3 or shape[0] != 3 or shape[1] != shape[2]:
         raise ValueError(f"kittens are square and have 3 channels; the model takes {shape}")
     size = shape[1]
+    if size < SMALLEST:
+        raise ValueError(
+            f"kittens are at least {SMALLEST} pixels wide; the model takes {size} (--image-size)"
+        )
     images = draw_kittens(count, size=size, start=start)[0] if start else open_kittens(count, size)
     return Pictures(torch.from_numpy(images), flip=flip, origin=None if start else path)
 
@@ -83,6 +89,18 @@ def add_model(parser: argparse.ArgumentParser) -> None:
 def add_device(parser: argparse.ArgumentParser) -> None:
     """Adds `--device`."""
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:1, mps, ...")
+
+
+def add_seed(parser: argparse.ArgumentParser) -> None:
+    """Adds `--seed`."""
+    parser.add_argument("--seed", type=_seed, default=0, metavar="N")
+
+
+def _seed(text: str) -> int:
+    """Reads a seed: torch's generators take 64 bits."""
+    if not re.fullmatch("[0-9]+", text) or int(text) >= 2**63:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number from 0 to 2**63 - 1")
+    return int(text)
 
 
 def existing_parent(path: str) -> Path:

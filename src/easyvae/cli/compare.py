@@ -7,7 +7,7 @@ from typing import Any
 
 import torch
 
-from easyvae.cli.common import add_device, open_pictures
+from easyvae.cli.common import add_device, add_seed, open_pictures
 from easyvae.comparison import compare
 from easyvae.files import read_json
 from easyvae.losses import RECONSTRUCTION_TERMS, BetaLoss
@@ -47,7 +47,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="K",
         help="importance samples per picture for the log-likelihood",
     )
-    parser.add_argument("--seed", type=int, default=0)
+    add_seed(parser)
     parser.add_argument("--fresh", action="store_true", help="train anew what is in --out")
     parser.add_argument("--out", default="comparison", help="folder of the report and the runs")
     add_device(parser)

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import torch
 
-from easyvae.cli.common import add_device
+from easyvae.cli.common import add_device, add_seed
 from easyvae.cli.drawn import open_kittens
 from easyvae.cli.train import write_curves
 from easyvae.data import Pictures
@@ -27,7 +27,7 @@ TEMPERATURE = 0.8  # a minute's training leaves the outskirts of the prior rough
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Adds the arguments of `easyvae demo`."""
     parser.add_argument("--out", default=FOLDER, metavar="DIR", help="where to leave it")
-    parser.add_argument("--seed", type=int, default=0)
+    add_seed(parser)
     add_device(parser)
 
 

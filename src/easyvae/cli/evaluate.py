@@ -6,7 +6,7 @@ import math
 import sys
 from typing import Any
 
-from easyvae.cli.common import add_device, open_pictures
+from easyvae.cli.common import add_device, add_seed, open_pictures
 from easyvae.comparison.tables import TABLES
 from easyvae.data import Pictures
 from easyvae.evaluation import evaluate
@@ -32,7 +32,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="K",
         help="importance samples per picture for the log-likelihood, such as 200",
     )
-    parser.add_argument("--seed", type=int, default=0)
+    add_seed(parser)
     parser.add_argument("--json", action="store_true", help="print the figures as JSON")
     add_device(parser)
 
@@ -44,7 +44,7 @@ def run(args: argparse.Namespace) -> None:
     part = "all"
     images: Any = pictures
     training: Any = None
-    headline = f"{len(pictures):,} pictures"
+    headline = f"{len(pictures):,} picture{'s' * (len(pictures) != 1)}"
     if division is not None and division.held_out is None:
         part = "training"
         print(

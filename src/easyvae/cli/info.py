@@ -31,6 +31,8 @@ def run(args: argparse.Namespace) -> None:
             raise ValueError("--sheet needs pictures, and this is a model")
         _print(*_about_model(args.path), as_json=args.json)
         return
+    if (path / "run.json").is_file():
+        raise ValueError(f"{path} holds a run that has not saved a model yet")
     if args.sheet:
         _write_sheet(args.path, existing_parent(args.sheet))
     _print(*_about_pictures(args.path), as_json=args.json)

@@ -6,10 +6,11 @@ import math
 import torch
 from torch import Tensor
 
-from easyvae.cli.common import add_model, existing_parent, open_pictures
+from easyvae.cli.common import add_model, add_seed, existing_parent, open_pictures
 from easyvae.latents import GaussianMixture, embed
 from easyvae.model import VAE
 from easyvae.plots import save_images
+from easyvae.plots.sheets import check_pixels
 from easyvae.processes import choose_device
 
 COMPONENTS = 10
@@ -30,7 +31,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help=f"Gaussians fitted to the latents of --images, {COMPONENTS} if not given",
     )
     parser.add_argument("--temperature", type=float, default=1.0, help="spread of the latents")
-    parser.add_argument("--seed", type=int, default=0)
+    add_seed(parser)
     parser.add_argument("--out", default="samples.png", help=".png, .jpg or .webp")
     parser.add_argument("--scale", type=int, default=1, help="times larger than life")
 
@@ -43,6 +44,7 @@ def run(args: argparse.Namespace) -> None:
         )
     device = choose_device(args.device)
     model = VAE.load(args.model, device=device)
+    check_pixels(args.n * math.prod(model.input_shape[1:]) * args.scale**2)
     generator = torch.Generator(device).manual_seed(args.seed)
     if args.images is None:
         images = model.sample(args.n, temperature=args.temperature, generator=generator)

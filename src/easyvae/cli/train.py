@@ -10,7 +10,7 @@ from typing import Any
 import torch
 
 from easyvae.blocks import ACTIVATIONS, NORMS
-from easyvae.cli.common import add_device, kittens_in, open_pictures
+from easyvae.cli.common import add_device, add_seed, kittens_in, open_pictures
 from easyvae.history import History
 from easyvae.losses import RECONSTRUCTION_TERMS, BetaLoss
 from easyvae.model import VAE
@@ -56,10 +56,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     run.add_argument("--flip", action="store_true", help="mirror pictures at random")
     run.add_argument("--keep-copies", action="store_true", help="train on identical files too")
-    run.add_argument("--seed", type=int, default=0)
+    add_seed(run)  # type: ignore[arg-type]  # a group adds arguments as a parser does
     run.add_argument("--precision", choices=["auto", "float32", "bfloat16"], default="auto")
     run.add_argument("--fresh", action="store_true", help="start anew and lose the run in --out")
-    add_device(run)  # type: ignore[arg-type]  # a group adds arguments as a parser does
+    add_device(run)  # type: ignore[arg-type]  # likewise
     parser.add_argument("--quiet", action="store_true", help="no progress")
     parser.add_argument("--json", action="store_true", help="print the last epoch's figures")
 
@@ -131,6 +131,8 @@ def _one_or_all(values: list[int]) -> int | list[int]:
 
 def _beta(args: argparse.Namespace) -> Any:
     if args.warmup is not None:
+        if not 0 < args.warmup <= 1:
+            raise ValueError(f"--warmup (={args.warmup:g}) must be above 0 and at most 1")
         return LinearWarmup(args.beta, share=args.warmup)
     return args.beta if args.cycles is None else Cyclical(args.beta, cycles=args.cycles)
 

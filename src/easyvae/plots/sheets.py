@@ -12,6 +12,9 @@ from torch import Tensor
 
 from easyvae.files import write_file
 
+MOST_PIXELS = 178_956_970
+"""Most pixels of a picture: one with more, Pillow takes for a decompression bomb."""
+
 
 def pair_rows(above: Tensor, below: Tensor) -> Tensor:
     """Puts two batches of n images one after the other, for a grid of n columns.
@@ -154,7 +157,7 @@ def encode_animation(
         ValueError: If these are not images.
         ImportError: If Pillow is not installed.
     """
-    images = [_enlarge(sheet(frame[None], 1), scale) for frame in to_bytes(frames)]
+    images = [_enlarge(sheet(frame[None], 1), scale, len(frames)) for frame in to_bytes(frames)]
     if kind == "GIF":  # each frame's own colours, chosen once for both ways
         images = [image.convert("P", palette=1) for image in images]
     step = max(20, round(1000 * seconds / len(images)))
@@ -181,7 +184,20 @@ def to_bytes(images: Tensor) -> Tensor:
     return (images.detach().cpu().float().clamp(0, 1) * 255).round().to(torch.uint8)
 
 
-def _enlarge(pixels: Tensor, scale: int) -> Any:
+def check_pixels(count: int) -> None:
+    """Checks that a picture, or all frames of an animation, will not be too large to be of use.
+
+    Raises:
+        ValueError: If it has more pixels than Pillow takes for harmless when it opens a picture.
+    """
+    if count > MOST_PIXELS:
+        raise ValueError(
+            f"a picture of {count / 1e6:,.0f} megapixels is too large, {MOST_PIXELS / 1e6:.0f} "
+            "are the most; take fewer images, or a smaller scale"
+        )
+
+
+def _enlarge(pixels: Tensor, scale: int, frames: int = 1) -> Any:
     try:
         from PIL import Image
     except ImportError as error:
@@ -190,6 +206,7 @@ def _enlarge(pixels: Tensor, scale: int) -> Any:
         raise ValueError(f"`scale` (={scale}) must be at least 1")
     image = Image.fromarray(pixels.permute(1, 2, 0).numpy())
     size = (image.width * scale, image.height * scale)
+    check_pixels(size[0] * size[1] * frames)
     return image if scale == 1 else image.resize(size, Image.Resampling.BICUBIC)
 
 
