@@ -85,7 +85,8 @@ def fit(
 
     Args:
         model: The model. A new one starts at the principal components of the data, see
-            `easyvae.initialization`; any other goes on from its weights.
+            `easyvae.initialization`; any other, and one with frozen weights, goes on from what
+            it has.
         data: A folder or zip of pictures; a tensor or array of images, float in the model's
             range or uint8; a `Dataset`, which is read once; a `DataLoader`, which is read every
             epoch; or `easyvae.data.Pictures`. Rows may be `x`, `(x, ...)` or `{"image": x}`.
@@ -118,7 +119,7 @@ def fit(
     Raises:
         ValueError: If an argument is out of its range, the data do not fit the model, or `out`
             holds a run with other settings; the message names what differs.
-        NonFiniteError: If a loss or gradient is not finite.
+        NonFiniteError: If a loss, a gradient or a weight is not finite.
         KeyboardInterrupt: After Ctrl-C, once the checkpoint is written.
         SystemExit: After SIGTERM, likewise.
 
