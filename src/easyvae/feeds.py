@@ -15,7 +15,6 @@ from torch.utils.data.distributed import DistributedSampler
 from easyvae.data import (
     Batch,
     Batches,
-    ImageError,
     Images,
     LoaderBatches,
     Pictures,
@@ -193,9 +192,9 @@ def _named(name: str) -> Iterator[None]:
     """Lets errors about images call the argument by its name."""
     try:
         yield
-    except ImageError:  # it names the path
-        raise
     except (ValueError, TypeError) as error:
+        if type(error) not in (ValueError, TypeError):  # an ImageError, or one of the user's own
+            raise
         raise type(error)(str(error).replace("`data`", f"`{name}`")) from error
 
 
