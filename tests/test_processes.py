@@ -92,6 +92,13 @@ except (EnoughError, RuntimeError):
 resumed, again = train("parts")
 if loss != again:
     raise SystemExit(f"{loss} became {again}")
+torch.distributed.barrier()
+if os.environ["RANK"] == "0":
+    os.remove("whole/model.safetensors")
+torch.distributed.barrier()
+train("whole")  # writes it again, in the first process; neither waits for the other
+if os.environ["RANK"] == "0" and not os.path.exists("whole/model.safetensors"):
+    raise SystemExit("the model has not come back")
 for name, model in (("whole", whole), ("resumed", resumed)):
     weights = {key: value.contiguous() for key, value in model.state_dict().items()}
     save_file(weights, f"{name}-{os.environ['RANK']}")

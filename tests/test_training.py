@@ -903,6 +903,16 @@ class TestBadArguments:
         assert same_weights(model, small_model())
         assert not list(tmp_path.iterdir())
 
+    def test_an_error_of_the_users_own_arrives_as_it_is(self) -> None:
+        """One of a data set for validation, whose kind takes more than a text."""
+
+        def read(x: Tensor) -> Tensor:
+            b"\xff".decode()
+            return x
+
+        with pytest.raises(UnicodeDecodeError):
+            run(small_model(), validation=Rows(digits(), read))
+
     def test_only_a_vae_with_weights_to_train_is_trained(self) -> None:
         """Another module, and one whose weights are all frozen, are refused."""
         with pytest.raises(TypeError, match="`model` must be a VAE, not Linear"):

@@ -182,9 +182,7 @@ def fit(
             state = RunState(model, at.epoch, at.step, row, History(at.rows), path)
             _call(callbacks, state, processes)
     if folder:
-        if not folder.model_path.is_file():  # somebody has removed it from a complete run
-            say.line("model.safetensors was missing; this is the last epoch's, best or not")
-            processes.together(partial(folder.save_model, model), "writing the model")
+        processes.together(partial(_replace_model, folder, model, say), "writing the model")
         say.line(f"the model is in {folder.model_path}")
     if stop.requested:
         stop.leave("the run is complete")
@@ -253,6 +251,13 @@ def _save(folder: RunFolder, trainer: Trainer, at: Progress, *, best: bool = Fal
         folder.save(at, trainer.model, trainer.optimizer)
 
     trainer.processes.together(write, "writing a checkpoint")
+
+
+def _replace_model(folder: RunFolder, model: VAE, say: Reporter) -> None:
+    """Writes the model of a complete run again, if somebody has removed it."""
+    if not folder.model_path.is_file():
+        say.line("model.safetensors was missing; this is the last epoch's, best or not")
+        folder.save_model(model)
 
 
 def _open(
