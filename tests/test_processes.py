@@ -10,7 +10,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from easyvae.processes import choose_device, choose_precision
+from easyvae.processes import bfloat16_is_fast, choose_device, choose_precision
 
 # The second process gets its images and its noise as parts of the batch that one would have.
 SCRIPT = """
@@ -23,7 +23,8 @@ images = torch.randint(
 )
 torch.manual_seed(0)
 model = VAE([16, 32], 8, image_size=16)
-fit(model, images, batch_size=64, epochs=1, validation=None, progress=False, device="cpu")
+options = dict(progress=False, device="cpu", precision="float32")  # others round to coarser sums
+fit(model, images, batch_size=64, epochs=1, validation=None, **options)
 rank = os.environ.get("RANK", "alone")
 weights = {name: t.contiguous() for name, t in model.state_dict().items()}
 save_file(weights, os.path.join(sys.argv[1], rank))
@@ -45,7 +46,7 @@ def torchrun(*args: str, cwd: Path) -> "subprocess.CompletedProcess[str]":
 
 
 def test_two_processes_equal_one(tmp_path: Path) -> None:
-    """2 x 32 end bit-equal to each other, and within 1e-5 of 1 x 64 after 20 steps."""
+    """In float32, 2 x 32 end bit-equal to each other, and within 1e-5 of 1 x 64 after 20 steps."""
     pytest.importorskip("accelerate")
     (tmp_path / "script.py").write_text(SCRIPT)
     done = torchrun("script.py", ".", cwd=tmp_path)
@@ -64,6 +65,7 @@ from safetensors.torch import save_file
 from easyvae import VAE, fit
 
 torch.set_num_threads(1)
+precision = sys.argv[1]
 images = torch.rand(90, 3, 8, 8, generator=torch.Generator().manual_seed(1))
 
 
@@ -79,7 +81,8 @@ def stop(state):
 def train(out, **options):
     torch.manual_seed(0)
     model = VAE([8, 16], 4, image_size=8, norm="batch")
-    history = fit(model, images, epochs=2, progress=False, device="cpu", out=out, **options)
+    options |= dict(progress=False, device="cpu", precision=precision)
+    history = fit(model, images, epochs=2, out=out, **options)
     return model, history["val_loss"][-1]
 
 
@@ -105,7 +108,7 @@ for name, model in (("whole", whole), ("resumed", resumed)):
 """
 
 
-def test_two_processes_resume_exactly(tmp_path: Path) -> None:
+def test_two_processes_resume_exactly(tmp_path: Path, chosen_precision: str) -> None:
     """With batch norms and validation, ended by a callback and resumed, and three fits in a row.
 
     Both processes hear of the callback's error, agree on all weights and statistics, and end as
@@ -113,7 +116,7 @@ def test_two_processes_resume_exactly(tmp_path: Path) -> None:
     """
     pytest.importorskip("accelerate")
     (tmp_path / "script.py").write_text(NORMED)
-    done = torchrun("script.py", cwd=tmp_path)
+    done = torchrun("script.py", chosen_precision, cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     states = [load_file(tmp_path / f"{name}-{r}") for name in ("whole", "resumed") for r in "01"]
     for state in states[1:]:
@@ -240,10 +243,11 @@ if rank == 0:
 """
 
 
-def test_the_command_trains_under_torchrun(tmp_path: Path) -> None:
+def test_the_command_trains_under_torchrun(tmp_path: Path, chosen_precision: str) -> None:
     """`torchrun ... -m easyvae train` ends cleanly, with one run folder and one voice."""
     pytest.importorskip("accelerate")
     arguments = "train kittens:60 --channels 4 8 --latent 2 --image-size 16 --epochs 2"
+    arguments += f" --precision {chosen_precision}"
     done = torchrun("-m", "easyvae", *arguments.split(), "--out", "run", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     assert done.stdout.count("model.safetensors") == 1
@@ -257,13 +261,61 @@ def test_auto_is_a_device_of_this_machine() -> None:
 
 
 def test_precision_names() -> None:
-    """The two names are what they say, "auto" is one of the two, and others are refused."""
+    """The two names are what they say on every machine, and others are refused."""
     cpu = torch.device("cpu")
     assert choose_precision("float32", cpu) is torch.float32
     assert choose_precision("bfloat16", cpu) is torch.bfloat16
-    assert choose_precision("auto", cpu) in (torch.float32, torch.bfloat16)
     with pytest.raises(ValueError, match="`precision`"):
         choose_precision("half", cpu)  # type: ignore[arg-type]  # that is the point
+
+
+@pytest.mark.parametrize(
+    ("known", "fast"),
+    [
+        ({}, False),
+        ({"avx2": True, "avx512_bf16": False}, False),
+        ({"avx512_bf16": True}, True),
+        ({"avx512_bf16": False, "amx_bf16": True}, True),
+        ({"bf16": True}, True),
+    ],
+)
+def test_a_processor_says_what_it_is_fast_at(
+    known: dict[str, bool], fast: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """AVX512-BF16, AMX and Arm's BF16 are each enough."""
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: known, raising=False)
+    assert bfloat16_is_fast(torch.device("cpu")) == fast
+
+
+@pytest.mark.parametrize(("version", "fast"), [((7, 5), False), ((8, 0), True), ((9, 0), True)])
+def test_a_gpu_is_fast_at_it_since_ampere(
+    version: tuple[int, int], fast: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Older ones emulate it; so may a device of another kind."""
+    monkeypatch.setattr(torch.cuda, "get_device_capability", lambda device: version)
+    assert bfloat16_is_fast(torch.device("cuda")) == fast
+    assert not bfloat16_is_fast(torch.device("mps"))
+
+
+def test_auto_is_what_the_device_is_fast_at(
+    either_precision: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A run with `precision="auto"` says which it is, remembers it, and is the same to the bit."""
+    from easyvae import VAE, fit
+
+    models = []
+    for precision in ("auto", either_precision):
+        torch.manual_seed(0)
+        model = VAE([4, 8], 3, image_size=8)
+        images = torch.rand(40, 3, 8, 8, generator=torch.Generator().manual_seed(0))
+        options = {"epochs": 1, "device": "cpu", "out": tmp_path / precision}
+        fit(model, images, precision=precision, **options)  # type: ignore[arg-type]  # the two names
+        settings = json.loads((tmp_path / precision / "run.json").read_text())
+        assert settings["must_match"]["precision"] == either_precision
+        assert f" {either_precision} on cpu" in capsys.readouterr().err
+        models.append(model)
+    for a, b in zip(*(m.parameters() for m in models), strict=True):
+        assert torch.equal(a, b)
 
 
 def test_unknown_devices_are_refused() -> None:

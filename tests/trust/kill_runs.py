@@ -94,6 +94,7 @@ def by_chance(kills: int, processes: int, one: bool, seed: int, folder: Path) ->
         "most steps lost": lost,
         "kills by moment": dict(phases),
         "slowest end after a kill, s": round(slowest, 2),
+        "precision": victim.PRECISION,
         "seed": seed,
     }
 
@@ -172,9 +173,11 @@ def main() -> NoReturn:
     parser.add_argument("--processes", type=int, default=1, choices=[1, 2])
     parser.add_argument("--one", action="store_true", help="kill one of two processes")
     parser.add_argument("--operations", type=int, help="kill at every so many file operations")
+    parser.add_argument("--precision", choices=["auto", "float32", "bfloat16"], default="auto")
     parser.add_argument("--seed", type=int, default=0)
     arguments = parser.parse_args()
     torch.set_num_threads(1)
+    victim.PRECISION = arguments.precision
     if arguments.processes > 1:
         import accelerate  # noqa: F401  # once, here, not in each attempt
     # Not a `TemporaryDirectory`: each forked process would remove it at its own end.
