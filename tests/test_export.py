@@ -154,18 +154,23 @@ def test_a_missing_extra_is_named(
         export_onnx(VAE([4], 2, image_size=8), tmp_path)
 
 
-def test_the_command_exports_a_run(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_command_exports_a_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     """It prints the names of the files, or with --json the difference too."""
     model = tmp_path / "m.safetensors"
     VAE([4], 2, image_size=8).save(model)
     out = tmp_path / "out"
-    assert main(["export", str(model), "--out", str(out)]) == 0
-    assert capsys.readouterr().out.split() == [
-        str(out / "encoder.onnx"),
-        str(out / "decoder.onnx"),
-    ]
+    names = [str(out / "encoder.onnx"), str(out / "decoder.onnx")]
     assert main(["export", str(model), "--out", str(out), "--json"]) == 0
     figures = json.loads(capsys.readouterr().out)
     assert set(figures) == {"encoder", "decoder", "difference"}
+    assert [figures["encoder"], figures["decoder"]] == names
+    assert all(Path(name).stat().st_size for name in names)
+    # Not twice: an export takes a second.
+    files = export.Exported(*map(Path, names), difference=0.0)
+    monkeypatch.setattr("easyvae.cli.export.export_onnx", lambda model, out: files)
+    assert main(["export", str(model), "--out", str(out)]) == 0
+    assert capsys.readouterr().out.split() == names
     assert main(["export", str(tmp_path / "none"), "--out", str(out)]) == 2
     assert "none" in capsys.readouterr().err

@@ -95,12 +95,20 @@ def test_processes_end_without_threads(together: Path) -> None:
     assert {(together / f"threads-{rank}").read_text() for rank in "01"} == {"0"}
 
 
+def test_the_command_trains_in_two_processes(together: Path) -> None:
+    """It leaves one run folder, and has one voice."""
+    out = together / "command"
+    assert [(out / f"out-{r}").read_text().count("model.safetensors") for r in "01"] == [1, 0]
+    assert [(out / f"err-{r}").read_text().count("epoch 2/2") for r in "01"] == [1, 0]
+    assert (out / "run" / "model.safetensors").is_file()
+
+
+@pytest.mark.slow
 def test_the_command_trains_under_torchrun(tmp_path: Path, chosen_precision: str) -> None:
     """`torchrun ... -m easyvae train` ends cleanly, with one run folder and one voice."""
     pytest.importorskip("accelerate")
-    arguments = "train kittens:60 --channels 4 8 --latent 2 --image-size 16 --epochs 2"
-    arguments += f" --precision {chosen_precision}"
-    done = torchrun("-m", "easyvae", *arguments.split(), "--out", "run", cwd=tmp_path)
+    arguments = [*two_processes.COMMAND, "--precision", chosen_precision]
+    done = torchrun("-m", "easyvae", *arguments, cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     assert done.stdout.count("model.safetensors") == 1
     assert done.stderr.count("epoch 2/2") == 1

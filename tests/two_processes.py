@@ -20,11 +20,15 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor
 
-from easyvae import VAE, checkpoint, fit, training
+from easyvae import VAE, checkpoint, cli, fit, training
 from easyvae.locks import drop_lock, take_lock
 from easyvae.processes import choose_processes
 from easyvae.trainer import Trainer
 
+COMMAND = [
+    *("train", "kittens:60", "--channels", "4", "8", "--latent", "2", "--image-size", "16"),
+    *("--epochs", "2", "--device", "cpu", "--out", "run"),
+]
 RANK = os.environ.get("RANK", "alone")
 
 
@@ -102,6 +106,15 @@ def signalled() -> None:
         Trainer.step = original  # type: ignore[method-assign]
 
 
+def command(precision: str) -> None:
+    """Trains by the command line, and keeps what it prints."""
+    with Path(f"out-{RANK}").open("w") as out, Path(f"err-{RANK}").open("w") as err:
+        with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
+            code = cli.main([*COMMAND, "--precision", precision])
+    if code:
+        raise SystemExit(code)
+
+
 def failing() -> None:
     """Fails in one process or in both, in many ways, and notes what each has raised."""
     first = RANK == "0"
@@ -159,6 +172,7 @@ def main(out: Path, precision: str) -> None:
         "equal": lambda: equal_one(Path()),
         "resume": lambda: resume(precision),
         "signalled": signalled,
+        "command": lambda: command(precision),
         "failing": failing,
     }
     for name, part in parts.items():

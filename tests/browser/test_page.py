@@ -852,10 +852,11 @@ def test_no_serious_accessibility_fault(
 ) -> None:
     """By axe-core, in either colour scheme."""
     page = open_page(state, viewport=size)
+    page.wait_for_timeout(500)
     page.evaluate(axe)
     for scheme in ("light", "dark"):
         page.emulate_media(color_scheme=scheme)
-        page.wait_for_timeout(700)
+        page.wait_for_timeout(300)  # longer than any transition
         found = page.evaluate("axe.run()")
         faults = [
             f"{fault['id']}: {fault['help']} {[node['html'][:120] for node in fault['nodes'][:4]]}"
