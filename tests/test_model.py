@@ -974,24 +974,43 @@ def test_too_many_layers_say_how_many_fit() -> None:
     assert tiny(channels=[8] * 5, image_size=32).decoder.grid == (8, 1, 1)
 
 
-def test_fresh_until_a_weight_changes(tmp_path: Path) -> None:
-    """New models are fresh, and stay so when copied or moved; loaded and changed ones are not."""
+def test_untouched_until_a_weight_changes(tmp_path: Path) -> None:
+    """New models are untouched, copied or moved too; loaded and changed ones are not."""
     model = VAE([8, 16], 4, image_size=16)
-    assert model.fresh
-    assert copy.deepcopy(model).fresh
-    assert copy.deepcopy(model).to(torch.float64).fresh
+    assert model._untouched
+    assert copy.deepcopy(model)._untouched
+    assert copy.deepcopy(model).to(torch.float64)._untouched
     model.save(tmp_path / "model.safetensors")
-    assert not VAE.load(tmp_path / "model.safetensors").fresh
+    assert not VAE.load(tmp_path / "model.safetensors")._untouched
     twin = VAE(**model.config)
     twin.load_state_dict(model.state_dict())
-    assert not twin.fresh
-    twin.fresh = True
-    assert twin.fresh
-    twin.fresh = False
-    assert not twin.fresh
+    assert not twin._untouched
     with torch.no_grad():
         model.decoder.expand.bias[3] += 1e-3
-    assert not model.fresh
+    assert not model._untouched
+
+
+def test_other_halves_may_take_their_places() -> None:
+    """A model with an encoder or a decoder of the user's encodes, decodes and shows itself."""
+
+    class Half(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.layer = nn.Linear(48, 8)
+
+        def forward(self, x: Tensor) -> tuple[Tensor, ...]:
+            return self.layer(x.flatten(1)).chunk(2, dim=1)
+
+    model = VAE([8], 4, image_size=4)
+    model.encoder = Half()  # type: ignore[assignment]  # what users do
+    x = torch.rand(2, 3, 4, 4)
+    assert model.reconstruct(x).shape == x.shape
+    assert model.encode(x).mean.shape == (2, 4)
+    model.decoder = nn.Sequential(nn.Linear(4, 48), nn.Unflatten(1, (3, 4, 4)))  # type: ignore[assignment]  # likewise
+    assert model.reconstruct(x).shape == model.sample(2).shape == x.shape
+    assert "Half" in repr(model)
+    assert "Half" in model._repr_html_()
+    assert not model._untouched
 
 
 def test_a_large_set_goes_through_in_pieces(monkeypatch: pytest.MonkeyPatch) -> None:

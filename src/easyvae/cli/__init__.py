@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from typing import NoReturn
 
 from easyvae.cli import app, compare, demo, evaluate, export, info, mix, sample, train
+from easyvae.signals import Terminated
 from easyvae.training import NonFiniteError
 from easyvae.version import __version__
 
@@ -50,6 +51,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         args.run(args)
     except KeyboardInterrupt as stop:
         return _fail(130, "stopped" + (f"; {stop}" if str(stop) else ""))
+    except Terminated as stop:
+        return _fail(143, "stopped" + (f"; {stop.advice}" if stop.advice else ""))
     except BrokenPipeError:
         sys.stderr.close()  # the reader of our output has gone: nobody is left to tell
         return 1
