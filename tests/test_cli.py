@@ -1,6 +1,8 @@
 """The command line: what each command leaves and says, and its exit codes."""
 
 import json
+import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -322,6 +324,20 @@ def test_ctrl_c_is_exit_code_130(
 
     stop_at(monkeypatch, 0, interrupt)
     assert main(["train", str(folder), *TRAIN, "--out", str(tmp_path)]) == 130
+    assert "goes on from step 2" in capsys.readouterr().err.splitlines()[-1]
+
+
+def test_sigterm_is_exit_code_143(
+    folder: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """Its last line is that of Ctrl-C."""
+    from test_training import stop_at
+
+    stop_at(monkeypatch, 0, lambda: os.kill(os.getpid(), signal.SIGTERM))
+    assert main(["train", str(folder), *TRAIN, "--out", str(tmp_path)]) == 143
     assert "goes on from step 2" in capsys.readouterr().err.splitlines()[-1]
 
 

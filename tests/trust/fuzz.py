@@ -1,6 +1,7 @@
 """Feeds damaged and forged files to what reads files, until the time is up.
 
     python tests/trust/fuzz.py model --seconds 600
+    python tests/trust/fuzz.py checkpoint --seconds 600
     python tests/trust/fuzz.py pictures --seconds 600
     python tests/trust/fuzz.py zip --seconds 600
 
@@ -16,11 +17,13 @@ tables. The sequence is a function of `--seed`.
 """
 
 import argparse
+import contextlib
 import copy
 import io
 import json
 import random
 import resource
+import shutil
 import signal
 import struct
 import sys
@@ -39,10 +42,11 @@ import numpy as np
 import torch
 from PIL import Image
 
-from easyvae import VAE
+from easyvae import VAE, fit
 from easyvae.checkpoint import ModelFileError
 from easyvae.data import ImageError, inspect_pictures, load_pictures, read_image
 from easyvae.files import read_tensors, write_tensors
+from easyvae.trainer import NonFiniteError
 
 LONGEST = 10
 """Seconds of CPU for one file; a minute by the clock, in which a busy machine does as much."""
@@ -237,7 +241,92 @@ def zips(folder: Path, chance: random.Random) -> Iterator[Callable[[], object]]:
         yield lambda: load_pictures(path, SHAPE)
 
 
-TARGETS = {"model": models, "pictures": pictures, "zip": zips}
+def forge_state(tensors: dict[str, torch.Tensor], chance: random.Random) -> None:
+    """Gives one of the tensors another shape, type, name or other values."""
+    name = chance.choice(list(tensors))
+    t = tensors[name]
+    kind = chance.randrange(6)
+    if kind == 0:
+        tensors[name] = torch.zeros(chance.choice(((), (0,), (1,), (1, 1), (100_000,))))
+    elif kind == 1:
+        tensors[name] = t.reshape(*t.shape, 1) if chance.random() < 0.5 else t.reshape(-1)
+    elif kind == 2:
+        tensors[name] = t.to(
+            chance.choice((torch.float64, torch.float16, torch.int64, torch.bool))
+        )
+    elif kind == 3:
+        tensors[chance.choice(("x", name + "x"))] = tensors.pop(name)
+    elif kind == 4:
+        fill = chance.choice((float("nan"), float("inf"), -1.0, 1e38, 0.5))
+        if t.is_floating_point():
+            tensors[name] = torch.full_like(t, fill)
+    else:
+        tensors[name] = tensors[chance.choice(list(tensors))]
+
+
+def resume(run: Path, images: torch.Tensor, optimizer: Any) -> None:
+    """Goes on with a copy of a run for one step, if it is taken for one."""
+    with tempfile.TemporaryDirectory() as name:
+        out = Path(name, "run")
+        shutil.copytree(run, out)
+        model = VAE([2, 3], 2, image_size=(5, 4), norm="batch")
+        with contextlib.suppress(NonFiniteError):  # what training itself finds in a forged state
+            fit(
+                model,
+                images,
+                batch_size=8,
+                epochs=2,
+                validation=None,
+                optimizer=optimizer,
+                device="cpu",
+                out=out,
+                progress=False,
+            )
+
+
+def checkpoints(folder: Path, chance: random.Random) -> Iterator[Callable[[], object]]:
+    """Resumes runs whose checkpoints are damaged, or forged with a right checksum."""
+    images = torch.rand(8, 3, 5, 4)
+    optimizers = (None, partial(torch.optim.AdamW, lr=1e-3, fused=True))
+    runs, contents = [], []
+    for number, optimizer in enumerate(optimizers):
+        run = folder / f"{number}"
+        model = VAE([2, 3], 2, image_size=(5, 4), norm="batch")
+        fit(
+            model,
+            images,
+            batch_size=8,
+            epochs=1,
+            validation=None,
+            optimizer=optimizer,
+            device="cpu",
+            out=run,
+            progress=False,
+        )
+        (path,) = (run / "checkpoints").glob("*.safetensors")
+        runs.append((run, path, path.read_bytes(), optimizer))
+        contents.append(read_tensors(path))
+    while True:
+        number = chance.randrange(len(runs))
+        run, path, good, optimizer = runs[number]
+        if chance.random() < 0.2:
+            path.write_bytes(damage(good, [good for *_, good, _ in runs], chance))
+        else:
+            tensors, metadata = copy.deepcopy(contents[number])
+            for _ in range(chance.choice((1, 1, 3))):
+                if chance.random() < 0.5:
+                    forge_state(tensors, chance)
+                else:
+                    metadata = rewrite(metadata, chance)
+            try:
+                write_tensors(path, tensors, metadata)
+            except (ValueError, TypeError):
+                continue
+        yield partial(resume, run, images, optimizer)
+        path.write_bytes(good)
+
+
+TARGETS = {"checkpoint": checkpoints, "model": models, "pictures": pictures, "zip": zips}
 
 
 # The loop
@@ -313,7 +402,8 @@ def fuzz(
                 fault = RuntimeError(f"it left {listed(folder) ^ before}")
             if fault is not None:
                 keep.mkdir(parents=True, exist_ok=True)
-                (fuzzed,) = folder.rglob("fuzzed.*")
+                files_there = (path for path in folder.rglob("*") if path.is_file())
+                fuzzed = max(files_there, key=lambda path: path.stat().st_mtime_ns)
                 place = keep / f"{target}-{seed}-{sum(outcomes.values())}{fuzzed.suffix}"
                 place.write_bytes(fuzzed.read_bytes())
                 text = "".join(traceback.format_exception(fault))
