@@ -7,7 +7,7 @@ from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING, TypedDict
 
-from easyvae.files import write_file
+from easyvae.files import ModelFileError, open_regular, write_file
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -104,10 +104,10 @@ class History:
             FileNotFoundError: If there is no such file.
             ValueError: If it is not such a file.
         """
-        with Path(path).open(newline="") as file:
+        with io.TextIOWrapper(open_regular(path), encoding="utf-8", newline="") as file:
             reader = csv.DictReader(file)
             if tuple(reader.fieldnames or ()) != COLUMNS:
-                raise ValueError(f"{path} is not a history: its header must be {COLUMNS}")
+                raise ModelFileError(path, f"is not a history: its header must be {COLUMNS}")
             rows = [
                 {
                     name: int(text) if name == "epoch" else float(text) if text else None
