@@ -1,6 +1,7 @@
 """The command line: what each command leaves and says, and its exit codes."""
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -381,6 +382,19 @@ def test_training_twice_in_one_folder_goes_on(
     assert "1 run folder left out" in said
     assert main(["train", "runs/" + tmp_path.name, *TRAIN]) == 2
     assert "holds a run or comparison of easyvae" in capsys.readouterr().err
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="this system has no named pipes")
+@pytest.mark.parametrize("name", ["run.json", ".lock", "history.csv", "curves.png"])
+def test_a_pipe_in_a_run_folder_is_not_waited_for(
+    name: str, folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A run folder may be anyone's: what is in a file's place there is refused, by its path."""
+    os.mkfifo(tmp_path / name)
+    assert main(["train", str(folder), *TRAIN, "--out", str(tmp_path), "--quiet"]) in (1, 2)
+    said = capsys.readouterr().err
+    assert f"{tmp_path / name}: is not a regular file" in said
+    assert (tmp_path / name).is_fifo()
 
 
 def test_torchs_errors_are_one_line(capsys: pytest.CaptureFixture[str]) -> None:
