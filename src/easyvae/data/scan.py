@@ -43,9 +43,12 @@ def load_pictures(
     Folders are searched to any depth, in the order of the names; hidden files are passed over.
     Archives are read in place. See `read_image` for what happens to each picture.
 
-    A large set (64 MB decoded, or on disk) is kept in a memory-mapped file in the cache folder
-    and is ready at once the next time, until the name, size or time of any file changes. Where
-    that folder cannot be written to, the set stays in memory and the report says so.
+    A large set (64 MB decoded, or on disk) is kept in a memory-mapped file in the cache folder,
+    until the name, size or time of any file changes. The next time it has only to be compared
+    with its digests, at about 0.8 GB a second for each core. Where that folder cannot be written
+    to, or its disk has too little room left, the set stays in memory and the report says so.
+
+    The folders of runs and comparisons are left out: what easyvae has drawn is no data.
 
     Args:
         source: a folder, a zip archive, or one picture file.
