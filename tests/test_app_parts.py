@@ -139,7 +139,7 @@ def test_damaged_latents_are_computed_again(tmp_path: Path, damage: str) -> None
         torch.zeros(6, 2),
         torch.zeros(10),
     ],
-    ids=str,
+    ids=["integers", "doubles", "eight bits", "complex", "NaN", "more rows", "one column"],
 )
 def test_tensors_of_another_kind_are_as_good_as_none(tmp_path: Path, layout: torch.Tensor) -> None:
     """Also where the checksum is right: latents, mixtures and maps are finite float32."""
