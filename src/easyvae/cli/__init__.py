@@ -11,6 +11,7 @@ from typing import NoReturn
 
 from easyvae.cli import app, compare, demo, evaluate, export, info, mix, sample, train
 from easyvae.signals import Terminated
+from easyvae.text import printable
 from easyvae.training import NonFiniteError
 from easyvae.version import __version__
 
@@ -90,6 +91,7 @@ def make_parser() -> argparse.ArgumentParser:
 
 def _fail(code: int, reason: object) -> int:
     if isinstance(reason, OSError) and reason.filename is not None:
-        reason = f"{reason.filename}: {reason.strerror}"  # as our own errors, without a number
-    print(f"easyvae: {' '.join(str(reason).split())}", file=sys.stderr)
+        # As our own errors, without a number.
+        reason = f"{printable(str(reason.filename))}: {reason.strerror}"
+    print(f"easyvae: {printable(' '.join(str(reason).split()))}", file=sys.stderr)
     return code
