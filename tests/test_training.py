@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset, TensorDataset
 
@@ -566,6 +567,16 @@ class TestRunFolder:
             run(small_model(), out=tmp_path)
         assert {path: path.read_bytes() for path in before} == before
         assert len(run(small_model(), out=tmp_path, resume=False)) == 2
+
+    def test_the_folder_of_the_pictures_is_no_run_folder(self, tmp_path: Path) -> None:
+        """What a run writes there would be among the data of the next."""
+        for number, image in enumerate(digits(12)):
+            Image.fromarray(image[0].numpy()).save(tmp_path / f"{number}.png")
+        with pytest.raises(ValueError, match="is the folder of the pictures"):
+            run(small_model(), tmp_path, out=tmp_path / "." / "")
+        assert len(list(tmp_path.iterdir())) == 12
+        run(small_model(), tmp_path, out=tmp_path / "run", epochs=1)
+        assert len(run(small_model(), tmp_path, out=tmp_path / "run")) == 2
 
     def test_a_model_of_no_run_is_not_overwritten(self, tmp_path: Path) -> None:
         """One that somebody has saved there."""

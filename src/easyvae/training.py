@@ -167,6 +167,7 @@ def fit(
             return opener.open(data, validation)
 
     training, held_out = processes.together(open_in_turn, "opening the data")
+    _check_out(out, training.origin)
     model.to(processes.device)
     loss.to(processes.device)
     parameters = [*model.parameters(), *(p for p in loss.parameters() if p.requires_grad)]
@@ -235,6 +236,15 @@ def _check_arguments(
         raise TypeError(f"`callbacks` (={callbacks!r}) must be a list of callables")
     if start not in ("auto", "random"):
         raise ValueError(f"`start` (={start!r}) must be 'auto' or 'random'")
+
+
+def _check_out(out: str | PathLike[str] | None, origin: str | None) -> None:
+    """Refuses the folder of the pictures themselves: a run's own would come to lie among them."""
+    if out is not None and origin is not None and Path(out).resolve() == Path(origin).resolve():
+        raise ValueError(
+            f"`out` (={str(out)!r}) is the folder of the pictures; choose another one, beside "
+            "them or in it"
+        )
 
 
 def _run_epoch(
