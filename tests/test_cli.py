@@ -1,6 +1,8 @@
 """The command line: what each command leaves and says, and its exit codes."""
 
 import json
+import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -325,6 +327,20 @@ def test_ctrl_c_is_exit_code_130(
     assert "goes on from step 2" in capsys.readouterr().err.splitlines()[-1]
 
 
+def test_sigterm_is_exit_code_143(
+    folder: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """Its last line is that of Ctrl-C."""
+    from test_training import stop_at
+
+    stop_at(monkeypatch, 0, lambda: os.kill(os.getpid(), signal.SIGTERM))
+    assert main(["train", str(folder), *TRAIN, "--out", str(tmp_path)]) == 143
+    assert "goes on from step 2" in capsys.readouterr().err.splitlines()[-1]
+
+
 @pytest.mark.parametrize(
     "arguments", [["train", "", "--out", "x"], ["train", "kittens:60", "--validation", ""]]
 )
@@ -339,6 +355,61 @@ def test_an_empty_path_is_not_the_current_folder(
     assert main([*arguments, "--channels", "4", "--image-size", "16", "--quiet"]) == 2
     assert "is empty" in capsys.readouterr().err
     assert not [p for p in tmp_path.rglob("*") if p.is_file()]
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        FileNotFoundError(2, "No such file", "a\x1b[2J\a\nb\udce9"),
+        ValueError("a\x1b[2J\a\nb\udce9: is no model"),
+        RuntimeError("a\x1b[2J\a b\udce9"),
+    ],
+)
+def test_an_error_is_one_line_that_can_be_printed(
+    error: Exception, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whatever name a file has, its error neither commands the terminal nor forges a line."""
+
+    def fail(_: object) -> None:
+        raise error
+
+    monkeypatch.setattr(COMMANDS["info"], "run", fail)
+    assert main(["info", "x"]) in (1, 2)
+    said = capsys.readouterr().err
+    assert said.endswith("\n")
+    assert said[:-1].isprintable()
+    assert r"\x1b[2J\x07" in said
+
+
+def test_training_twice_in_one_folder_goes_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """What the first run has drawn is no data of the second, which resumes."""
+    for i, pixels in enumerate(draw_kittens(20, size=16)[0]):
+        Image.fromarray(pixels.transpose(1, 2, 0)).save(tmp_path / f"{i}.png")
+    monkeypatch.chdir(tmp_path)
+    assert main(["train", ".", *TRAIN]) == 0
+    assert list(tmp_path.glob("runs/*/curves.png"))
+    assert "20 pictures, 0 byte-identical copies, 0 unreadable" in capsys.readouterr().err
+    assert main(["train", ".", *TRAIN]) == 0
+    said = capsys.readouterr().err
+    assert "20 pictures" in said
+    assert "1 run folder left out" in said
+    assert main(["train", "runs/" + tmp_path.name, *TRAIN]) == 2
+    assert "holds a run or comparison of easyvae" in capsys.readouterr().err
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="this system has no named pipes")
+@pytest.mark.parametrize("name", ["run.json", ".lock", "history.csv", "curves.png"])
+def test_a_pipe_in_a_run_folder_is_not_waited_for(
+    name: str, folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A run folder may be anyone's: what is in a file's place there is refused, by its path."""
+    os.mkfifo(tmp_path / name)
+    assert main(["train", str(folder), *TRAIN, "--out", str(tmp_path), "--quiet"]) in (1, 2)
+    said = capsys.readouterr().err
+    assert f"{tmp_path / name}: is not a regular file" in said
+    assert (tmp_path / name).is_fifo()
 
 
 def test_torchs_errors_are_one_line(capsys: pytest.CaptureFixture[str]) -> None:

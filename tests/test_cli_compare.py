@@ -14,6 +14,7 @@ import torch
 from easyvae import VAE
 from easyvae.cli import main
 from easyvae.data import Pictures, split
+from easyvae.data.sources import open_source
 from easyvae.evaluation import evaluate
 from easyvae.kittens import draw_kittens
 
@@ -57,6 +58,9 @@ def test_compare_leaves_a_report(
     record = json.loads(capsys.readouterr().out)
     assert record["models"]["mine"]["epochs"] is None
     assert record == json.loads((out / "results.json").read_text())
+    (tmp_path / "own.png").write_bytes((out / "samples.png").read_bytes())
+    source = open_source(tmp_path)  # a comparison's pictures are nobody's data
+    assert (source.names, source.runs) == (["own.png"], 1)
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="there is no SIGKILL")

@@ -58,7 +58,7 @@ def test_models_and_betas_together(kittens: Tensor) -> None:
     assert found.record()["models"]["mine"]["loss"] is None
     assert all(torch.equal(before[n], t) for n, t in found["mine"].model.state_dict().items())
     assert found["new"].history is not None
-    assert new.fresh  # the caller's is as it was
+    assert new._untouched  # the caller's is as it was
 
 
 def test_other_data_may_be_held_out(kittens: Tensor) -> None:

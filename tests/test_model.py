@@ -589,6 +589,61 @@ def test_files_that_no_model_fits_are_refused(
     assert str(path) in str(caught.value)
 
 
+def hollow(path: Path, **config: Any) -> VAE:
+    """Writes the file of a model with zeros for weights, whatever its images take."""
+    with torch.device("meta"):
+        model = VAE(**config)
+    tensors = {name: torch.zeros(t.shape) for name, t in model.state_dict().items()}
+    metadata = {"kind": "model", "version": 1, "dtype": "float32", "config": model.config}
+    write_tensors(path, tensors, metadata)
+    return model
+
+
+LARGE = [
+    ({"channels": [1] * 12, "image_size": 4096}, "50,331,648 values"),
+    ({"channels": [1] * 18, "image_size": 262_144}, "206,158,430,208 values"),
+    ({"channels": [1] * 15, "image_size": [2**24 + 1], "in_channels": 1}, "16,777,217 values"),
+    ({"channels": [5000, *[1] * 9], "image_size": 1024, "kernel_size": 2}, "has a layer of"),
+    ({"channels": [20_000, 1], "image_size": 64, "kernel_size": 1, "stride": 1}, "has a layer of"),
+]
+
+
+@pytest.mark.parametrize(("config", "says"), LARGE)
+def test_a_small_file_cannot_ask_for_large_images(
+    config: dict[str, Any], says: str, tmp_path: Path
+) -> None:
+    """What each image would take, in memory and on disk, stays in proportion to the file."""
+    path = tmp_path / "m.safetensors"
+    hollow(path, latent=1, **config)
+    assert path.stat().st_size < 10**6
+    with pytest.raises(ModelFileError, match=f"{says}.* weights there may be .* at most"):
+        VAE.load(path)
+
+
+def test_no_file_is_written_that_would_not_be_read(tmp_path: Path) -> None:
+    """A model of images too large for its weights says so when it is saved."""
+    with pytest.raises(ValueError, match=r"the model has images of 50,331,648 values \(3 x 4096"):
+        VAE([1] * 12, 1, image_size=4096).save(tmp_path / "m.safetensors")
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    "config",
+    [
+        {"channels": [1] * 11, "image_size": 2048},
+        {"channels": [1] * 8, "image_size": [256] * 3, "in_channels": 1},
+        {"channels": [32, 64, 128, 256], "image_size": 512},
+        {"channels": [4] * 5, "image_size": 4096, "latent": 20},  # of more weights
+    ],
+)
+def test_images_as_large_as_anybody_trains_on_are_loaded(
+    config: dict[str, Any], tmp_path: Path
+) -> None:
+    """Pictures of 2048 pixels, volumes of 256; and larger ones where the model is no toy."""
+    model = hollow(tmp_path / "m.safetensors", **{"latent": 2, **config})
+    assert VAE.load(tmp_path / "m.safetensors").input_shape == model.input_shape
+
+
 def test_a_class_made_from_a_model_loads_as_itself(tmp_path: Path) -> None:
     """Also where its constructor only passes its arguments on."""
 
@@ -974,24 +1029,43 @@ def test_too_many_layers_say_how_many_fit() -> None:
     assert tiny(channels=[8] * 5, image_size=32).decoder.grid == (8, 1, 1)
 
 
-def test_fresh_until_a_weight_changes(tmp_path: Path) -> None:
-    """New models are fresh, and stay so when copied or moved; loaded and changed ones are not."""
+def test_untouched_until_a_weight_changes(tmp_path: Path) -> None:
+    """New models are untouched, copied or moved too; loaded and changed ones are not."""
     model = VAE([8, 16], 4, image_size=16)
-    assert model.fresh
-    assert copy.deepcopy(model).fresh
-    assert copy.deepcopy(model).to(torch.float64).fresh
+    assert model._untouched
+    assert copy.deepcopy(model)._untouched
+    assert copy.deepcopy(model).to(torch.float64)._untouched
     model.save(tmp_path / "model.safetensors")
-    assert not VAE.load(tmp_path / "model.safetensors").fresh
+    assert not VAE.load(tmp_path / "model.safetensors")._untouched
     twin = VAE(**model.config)
     twin.load_state_dict(model.state_dict())
-    assert not twin.fresh
-    twin.fresh = True
-    assert twin.fresh
-    twin.fresh = False
-    assert not twin.fresh
+    assert not twin._untouched
     with torch.no_grad():
         model.decoder.expand.bias[3] += 1e-3
-    assert not model.fresh
+    assert not model._untouched
+
+
+def test_other_halves_may_take_their_places() -> None:
+    """A model with an encoder or a decoder of the user's encodes, decodes and shows itself."""
+
+    class Half(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.layer = nn.Linear(48, 8)
+
+        def forward(self, x: Tensor) -> tuple[Tensor, ...]:
+            return self.layer(x.flatten(1)).chunk(2, dim=1)
+
+    model = VAE([8], 4, image_size=4)
+    model.encoder = Half()  # type: ignore[assignment]  # what users do
+    x = torch.rand(2, 3, 4, 4)
+    assert model.reconstruct(x).shape == x.shape
+    assert model.encode(x).mean.shape == (2, 4)
+    model.decoder = nn.Sequential(nn.Linear(4, 48), nn.Unflatten(1, (3, 4, 4)))  # type: ignore[assignment]  # likewise
+    assert model.reconstruct(x).shape == model.sample(2).shape == x.shape
+    assert "Half" in repr(model)
+    assert "Half" in model._repr_html_()
+    assert not model._untouched
 
 
 def test_a_large_set_goes_through_in_pieces(monkeypatch: pytest.MonkeyPatch) -> None:

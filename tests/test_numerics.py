@@ -113,7 +113,6 @@ def test_training_under_bfloat16_stays_finite(name: str, norm: str | None) -> No
         ]
     )
     model = VAE([8, 16], 4, image_size=12, in_channels=1, norm=norm, residual_blocks=1)
-    model.fresh = False
     history = fit(
         model,
         images,
@@ -123,6 +122,7 @@ def test_training_under_bfloat16_stays_finite(name: str, norm: str | None) -> No
         lr=0.02,
         validation=None,
         precision="bfloat16",
+        start="random",
         progress=False,
         device="cpu",
     )

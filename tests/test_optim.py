@@ -96,11 +96,11 @@ def test_state_dict_round_trip_continues_the_same() -> None:
     for reload in (False, True):
         torch.manual_seed(0)
         model = VAE([4], 2, image_size=4)
-        optimizer = default_optimizer(model)
+        optimizer = default_optimizer(model.parameters())
         for step in range(4):
             if reload and step == 2:
                 state = optimizer.state_dict()
-                optimizer = default_optimizer(model)
+                optimizer = default_optimizer(model.parameters())
                 optimizer.load_state_dict(state)
             optimizer.zero_grad()
             z = torch.ones(1, 2) * step
@@ -145,11 +145,11 @@ def test_lr_factor_rises_then_falls(steps: int) -> None:
 def test_a_loaded_state_is_on_the_parameters_device() -> None:
     """All of AdamW's state follows the parameters, its count of steps too."""
     trained = VAE([4], 2, image_size=4)
-    optimizer = default_optimizer(trained)
+    optimizer = default_optimizer(trained.parameters())
     trained.decode(torch.ones(1, 2)).sum().backward()
     optimizer.step()
     state = optimizer.state_dict()
     elsewhere = VAE([4], 2, image_size=4).to("meta")
-    loaded = default_optimizer(elsewhere)
+    loaded = default_optimizer(elsewhere.parameters())
     loaded.load_state_dict(state)
     assert {t.device.type for s in loaded.state.values() for t in s.values()} == {"meta"}

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset, TensorDataset
 
@@ -49,6 +50,12 @@ def same_weights(a: nn.Module, b: nn.Module) -> bool:
     return all(torch.equal(x, y) for x, y in pairs)
 
 
+def groups(parameters: Any, rate: float) -> list[dict[str, Any]]:
+    """Two groups, the second with a rate of its own."""
+    first, *rest = parameters
+    return [{"params": [first], "lr": 1e-5}, {"params": rest, "lr": rate}]
+
+
 def stop_at(monkeypatch: pytest.MonkeyPatch, step: int, what: Any) -> None:
     """Makes something happen after step number `step` (from 0) of any run."""
     original = Trainer.step
@@ -71,9 +78,8 @@ class TestResults:
         """On pictures with something to learn, the validation loss falls by a fifth."""
         ramp = torch.linspace(0, 1, 8).expand(8, 8)
         tones = torch.rand(200, 1, 1, 1, generator=torch.Generator().manual_seed(0))
-        model = small_model()
-        model.fresh = False  # at the principal components there would be little left to learn
-        history = run(model, tones * ramp, epochs=12, lr=0.04)
+        # At the principal components there would be little left to learn.
+        history = run(small_model(), tones * ramp, epochs=12, lr=0.04, start="random")
         losses = history["val_loss"]
         assert losses[-1] < 0.8 * losses[0]
 
@@ -156,9 +162,8 @@ class TestResults:
             return huge * (output.reconstruction - x).square().flatten(1).sum(1)
 
         monkeypatch.setattr(Muon, "step", watch)
-        model = small_model()
-        model.fresh = False
-        run(model, epochs=1, loss=BetaLoss(reconstruction=term), batch_size=8)
+        loss = BetaLoss(reconstruction=term)
+        run(small_model(), epochs=1, loss=loss, batch_size=8, start="random")
         assert norms[3] == pytest.approx(CLIP * norms[0], rel=0.5)
         assert max(norms[:3] + norms[4:]) < 3 * norms[0]
 
@@ -167,12 +172,10 @@ class TestStart:
     def test_a_new_model_starts_at_the_principal_components(self) -> None:
         """Nearly without a step, its loss is what a random start is far from."""
         losses = {}
-        for fresh in (True, False):
-            model = small_model()
-            model.fresh = fresh
-            history = run(model, digits(200), epochs=1, lr=1e-30, loss=BetaLoss(0.005))
-            losses[fresh] = history["val_loss"][0]
-        assert losses[True] < 0.95 * losses[False]
+        for start in ("auto", "random"):
+            options = {"epochs": 1, "lr": 1e-30, "loss": BetaLoss(0.005), "start": start}
+            losses[start] = run(small_model(), digits(200), **options)["val_loss"][0]
+        assert losses["auto"] < 0.95 * losses["random"]
 
     @pytest.mark.parametrize("touched", ["trained", "loaded", "set"])
     def test_any_other_model_goes_on_from_its_weights(self, touched: str) -> None:
@@ -190,12 +193,65 @@ class TestStart:
         for name, tensor in model.state_dict().items():
             assert torch.allclose(tensor, before[name]), name
 
+    def test_random_keeps_the_weights_that_the_model_has(self) -> None:
+        """Untouched ones, as well as all others."""
+        model, twin = small_model(), small_model()
+        run(model, epochs=1, lr=1e-30, start="random")
+        for a, b in zip(model.parameters(), twin.parameters(), strict=True):
+            assert torch.allclose(a, b)
+
+    @pytest.mark.parametrize("kind", ["subclass", "other encoder", "layer beside"])
+    def test_models_with_layers_of_the_users_own_train(self, tmp_path: Path, kind: str) -> None:
+        """They start from their weights, and resume to the bit."""
+
+        class Mine(VAE):
+            def __init__(self, **config: Any) -> None:
+                super().__init__(**config)
+                self.extra = nn.Linear(3, 3)
+
+            def decode(self, z: Tensor) -> Tensor:
+                return super().decode(self.extra(z))
+
+        def make() -> VAE:
+            torch.manual_seed(0)
+            config = small_model().config
+            if kind == "subclass":
+                return Mine(**config)
+            model = VAE(**config)
+            if kind == "other encoder":
+                model.encoder = Flat()  # type: ignore[assignment]  # what users do
+            else:
+                model.extra = nn.Linear(2, 2)
+            return model
+
+        whole, parts = make(), make()
+        optimizer = lambda p: torch.optim.SGD(p, 1e-5, momentum=0.9)  # noqa: E731  # short
+        before = {name: tensor.clone() for name, tensor in whole.state_dict().items()}
+        run(whole, epochs=2, optimizer=optimizer)
+        assert any(not torch.equal(before[n], t) for n, t in whole.state_dict().items())
+        run(make(), epochs=1, out=tmp_path, optimizer=optimizer)
+        run(parts, epochs=2, out=tmp_path, optimizer=optimizer)
+        assert same_weights(whole, parts)
+        with pytest.raises(ValueError, match="differs in layers"):
+            run(small_model(), out=tmp_path, optimizer=optimizer)
+
     def test_a_loader_and_a_tensor_both_start_so(self, capsys: pytest.CaptureFixture[str]) -> None:
         """The images of a DataLoader are read ahead, and its epochs are none the worse."""
         images = digits(64).float() / 255
         loader = DataLoader(images, batch_size=8, shuffle=True)
         fit(small_model(), loader, epochs=1, validation=None)
         assert "starting from 3 principal components of 64 images" in capsys.readouterr().err
+
+
+class Flat(nn.Module):
+    """An encoder of a user's own: a tuple of means and log-variances."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.layer = nn.Linear(64, 6)
+
+    def forward(self, x: Tensor) -> tuple[Tensor, ...]:
+        return self.layer(x.flatten(1)).chunk(2, dim=1)
 
 
 class Dropped(nn.Sequential):
@@ -279,6 +335,21 @@ class TestData:
         """Each is a ValueError that says what would be right."""
         with pytest.raises(ValueError, match=message):
             run(small_model(), data)
+
+    def test_random_transforms_of_a_data_set_are_said_to_freeze(self) -> None:
+        """It is read once: its chance is drawn once. A DataLoader's is drawn every epoch."""
+        images = digits(40).float() / 255
+        chance = Rows(images, lambda x: x * torch.rand(()))
+        with pytest.warns(UserWarning, match=r"a Rows\) gives other images at every reading"):
+            run(small_model(), chance)
+        run(small_model(), DataLoader(chance, batch_size=10), validation=None)
+        run(small_model(), Rows(images, lambda x: x.flip(-1)))
+
+    def test_a_batch_size_beside_a_loader_is_said_to_be_idle(self) -> None:
+        """The loader's own is used."""
+        loader = DataLoader(TensorDataset(digits(40)), batch_size=10)
+        with pytest.warns(UserWarning, match=r"`batch_size` \(=7\) .* batches of 10"):
+            run(small_model(), loader, batch_size=7, validation=None)
 
     def test_one_picture_trains_without_validation(self) -> None:
         """A set of one is a set, and a batch size above the set's size is no error."""
@@ -443,6 +514,104 @@ class TestRunFolder:
         assert (tmp_path / "run.json").read_bytes() == before
 
     @pytest.mark.parametrize(
+        ("options", "named"),
+        [
+            ({"loss": BetaLoss(0.1234568)}, r"loss.beta \(0.1234567, now 0.1234568\);"),
+            ({"loss": BetaLoss(0.1234567, free_bits=0.1)}, r"loss.free_bits"),
+            ({"loss": BetaLoss(LinearWarmup(0.1234567))}, r"loss.schedule"),
+            ({"loss": BetaLoss(0.1234567, reconstruction=lambda o, x: x.sum())}, "reconstruction"),
+            ({"optimizer": lambda p: torch.optim.SGD([*groups(p, 2e-5)])}, r"groups\[1\].lr"),
+            ({"optimizer": lambda p: torch.optim.SGD([*p][::-1], 1e-5)}, "optimizer_groups"),
+            ({"start": "random"}, r"start \('auto', now 'random'\)"),
+            ({"frozen": True}, r"frozen \(now with model\.encoder\.mean\.bias\)"),
+        ],
+    )
+    def test_small_differences_are_differences(
+        self, tmp_path: Path, options: dict[str, Any], named: str
+    ) -> None:
+        """The last digit of beta, one group's rate, another order, newly frozen weights."""
+        before: dict[str, Any] = {"loss": BetaLoss(0.1234567)}
+        if "optimizer" in options:
+            before["optimizer"] = lambda p: torch.optim.SGD([*groups(p, 1e-5)])
+        run(small_model(), out=tmp_path, epochs=1, **before)
+        run(small_model(), out=tmp_path, epochs=1, **before)
+        model, options = small_model(), before | options
+        model.encoder.mean.bias.requires_grad_(not options.pop("frozen", False))
+        with pytest.raises(ValueError, match=rf"differs in .*{named}"):
+            run(model, out=tmp_path, **options)
+
+    def test_what_cannot_be_compared_is_said(
+        self, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        """A term that holds what nobody can look into is named in a line."""
+        chance = torch.Generator().manual_seed(0)
+
+        def term(output: Any, x: Tensor) -> Tensor:
+            noise = torch.rand((), generator=chance)
+            return (output.reconstruction - x).abs().flatten(1).sum(1) * noise
+
+        run(small_model(), loss=BetaLoss(reconstruction=term), out=tmp_path, progress=True)
+        assert "only the kind of loss.reconstruction.chance is known" in capsys.readouterr().err
+
+    @pytest.mark.parametrize("kept", [["history.csv"], ["model.safetensors"], []])
+    def test_a_run_without_its_checkpoints_is_refused(
+        self, tmp_path: Path, kept: list[str]
+    ) -> None:
+        """To start over would overwrite the model and the history that are there."""
+        run(small_model(), out=tmp_path, epochs=1)
+        before = {}
+        for path in list(tmp_path.rglob("*.*")):
+            if path.name in ("history.csv", "model.safetensors") and kept in ([], [path.name]):
+                before[path] = path.read_bytes()
+            elif path.name != "run.json":
+                path.unlink()
+        with pytest.raises(ValueError, match=r"holds .* but no checkpoint to go on from"):
+            run(small_model(), out=tmp_path)
+        assert {path: path.read_bytes() for path in before} == before
+        assert len(run(small_model(), out=tmp_path, resume=False)) == 2
+
+    def test_the_folder_of_the_pictures_is_no_run_folder(self, tmp_path: Path) -> None:
+        """What a run writes there would be among the data of the next."""
+        for number, image in enumerate(digits(12)):
+            Image.fromarray(image[0].numpy()).save(tmp_path / f"{number}.png")
+        with pytest.raises(ValueError, match="is the folder of the pictures"):
+            run(small_model(), tmp_path, out=tmp_path / "." / "")
+        assert len(list(tmp_path.iterdir())) == 12
+        run(small_model(), tmp_path, out=tmp_path / "run", epochs=1)
+        assert len(run(small_model(), tmp_path, out=tmp_path / "run")) == 2
+
+    def test_a_model_of_no_run_is_not_overwritten(self, tmp_path: Path) -> None:
+        """One that somebody has saved there."""
+        small_model().save(tmp_path / "model.safetensors")
+        before = (tmp_path / "model.safetensors").read_bytes()
+        with pytest.raises(ValueError, match=r"holds model.safetensors but no run\.json"):
+            run(small_model(), out=tmp_path)
+        assert (tmp_path / "model.safetensors").read_bytes() == before
+
+    def test_a_run_that_was_stopped_before_its_first_step_goes_on(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """From the start that it has found, which is not searched for again."""
+        whole = small_model()
+        run(whole)
+
+        def stop(*arguments: Any, **options: Any) -> None:
+            raise KeyboardInterrupt
+
+        with monkeypatch.context() as patch:
+            patch.setattr(Trainer, "step", stop)
+            with pytest.raises(KeyboardInterrupt):
+                run(small_model(), out=tmp_path)
+        assert [path.name for path in (tmp_path / "checkpoints").iterdir()] == [
+            "step-000000000.safetensors"
+        ]
+        resumed = small_model()
+        with monkeypatch.context() as patch:
+            patch.setattr("easyvae.training.principal_start", stop)
+            run(resumed, out=tmp_path)
+        assert same_weights(resumed, whole)
+
+    @pytest.mark.parametrize(
         "validation", [None, 0.2, digits(20, seed=9)], ids=["none", "share", "data"]
     )
     def test_a_loader_of_other_images_is_refused(self, tmp_path: Path, validation: Any) -> None:
@@ -525,7 +694,7 @@ class TestRunFolder:
         run(small_model(), out=tmp_path)
         (path,) = (tmp_path / "checkpoints").glob("*.safetensors")
         tensors, metadata = read_tensors(path)
-        write_tensors(path, tensors, metadata | {"version": 2})
+        write_tensors(path, tensors, metadata | {"version": 3})
         with pytest.raises(ModelFileError, match="upgrade easyvae"):
             run(small_model(), out=tmp_path)
 
@@ -688,7 +857,6 @@ class TestStops:
             )
 
         model = small_model()
-        model.fresh = False  # or the search for a start would call the term too
         weights: dict[str, Tensor] = {}
 
         def remember(state: RunState) -> None:
@@ -696,7 +864,14 @@ class TestStops:
 
         loss = BetaLoss(reconstruction=term)
         with pytest.raises(NonFiniteError, match="step 5 ") as caught:
-            run(model, validation=None, out=tmp_path, loss=loss, callbacks=[remember])
+            run(
+                model,
+                validation=None,
+                out=tmp_path,
+                loss=loss,
+                callbacks=[remember],
+                start="random",  # or the search for a start would call the term too
+            )
         assert caught.value.step == 5
         assert all(bool(p.isfinite().all()) for p in model.parameters())
         assert same_weights(VAE.load(tmp_path), _with(weights))
@@ -709,10 +884,9 @@ class TestStops:
             return error + (error - error.detach()).abs().sqrt()
 
         model = small_model()
-        model.fresh = False
         before = {k: v.clone() for k, v in model.state_dict().items()}
         with pytest.raises(NonFiniteError, match="gradient of step 1 "):
-            run(model, loss=BetaLoss(reconstruction=term))
+            run(model, loss=BetaLoss(reconstruction=term), start="random")
         assert all(torch.equal(before[k], v) for k, v in model.state_dict().items())
 
     def test_ctrl_c_without_a_folder_just_stops(self, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -782,6 +956,7 @@ class TestArguments:
             ({"validation": 0}, "`validation`"),
             ({"precision": "float16"}, "`precision`"),
             ({"device": "toaster"}, "`device`"),
+            ({"start": "principal"}, "`start`"),
             ({"lr": -1.0}, "`lr`"),
             ({"lr": 0.1, "optimizer": torch.optim.SGD}, "`lr`"),
         ],
@@ -798,6 +973,13 @@ class TestArguments:
             run(small_model(), optimizer=other)
         with pytest.raises(TypeError, match="`optimizer`"):
             run(small_model(), optimizer="adam")
+
+    def test_parameters_of_nobody_are_refused(self) -> None:
+        """Those that an optimizer holds and neither model nor loss has would not be saved."""
+        model, stray = small_model(), nn.Parameter(torch.zeros(2, 3))
+        optimizer = torch.optim.SGD([*model.parameters(), stray], lr=1e-3)
+        with pytest.raises(ValueError, match=r"`optimizer` holds 1 parameters .* \(2, 3\)"):
+            run(model, optimizer=optimizer)
 
     def test_validation_on_training_pictures_is_noticed(
         self, capsys: pytest.CaptureFixture[str]
@@ -981,9 +1163,21 @@ class TestRuined:
                 model.decoder.expand.weight[0, 0] = torch.nan
 
         stop_at(monkeypatch, 2, ruin)  # the epoch's last step
-        with pytest.raises(NonFiniteError, match="model's weights after step 3"):
+        with pytest.raises(NonFiniteError, match=r"model's decoder\.expand\.weight after step 3"):
             run(model, validation=None, out=tmp_path)
-        assert not list(tmp_path.rglob("*.safetensors"))
+        assert [path.name for path in tmp_path.rglob("*.safetensors")] == [
+            "step-000000000.safetensors"
+        ]
+
+    def test_infinite_statistics_end_the_run(self, tmp_path: Path) -> None:
+        """A file with a batch norm's infinite variance could not be loaded again."""
+        model = small_model(norm="batch", output="identity")
+        data = torch.randn(40, 1, 8, 8, generator=torch.Generator().manual_seed(0)) * 1e22
+        term = lambda output, x: (output.logits * 1e-9).tanh().flatten(1).sum(1)  # noqa: E731  # finite
+        loss = BetaLoss(0, reconstruction=term)
+        with pytest.raises(NonFiniteError, match=r"model's encoder\..*running_var after step"):
+            run(model, data, loss=loss, validation=None, out=tmp_path)
+        assert not (tmp_path / "model.safetensors").exists()
 
 
 def test_a_resumed_history_is_in_the_order_of_its_columns(tmp_path: Path) -> None:

@@ -3,7 +3,7 @@
 import json
 import os
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict
 from pathlib import Path
 from typing import IO, Any, Self
 
@@ -11,41 +11,23 @@ import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
+from easyvae.checkpoint_checks import (
+    Progress,
+    check_optimizer,
+    checkpoint_name,
+    read_progress,
+)
 from easyvae.checks import as_path
 from easyvae.files import ModelFileError as ModelFileError  # part of this module's interface
 from easyvae.files import check_tensors, read_json, read_tensors, write_file, write_tensors
-from easyvae.history import COLUMNS, History, Row
+from easyvae.history import History
 from easyvae.locks import drop_lock, take_lock
 from easyvae.model import VAE
+from easyvae.settings import compare
 
-VERSION = 1
+VERSION = 2
 MAX_HEADER = 100_000_000
 """Largest header of a checkpoint, in bytes: it holds the history of all epochs."""
-
-
-@dataclass
-class Progress:
-    """Where a run stands: all of its state but the tensors.
-
-    Attributes:
-        epoch: Epochs completed.
-        batch: Batches of the epoch under way that are done.
-        step: Optimizer steps taken.
-        sums: Total, reconstruction, KL and number of images, added up over those batches.
-        seconds: Time that the epoch under way has taken.
-        typical_norm: Running average of the gradient's norm, for clipping.
-        best: Lowest validation loss so far.
-        rows: The history.
-    """
-
-    epoch: int = 0
-    batch: int = 0
-    step: int = 0
-    sums: list[float] = field(default_factory=lambda: [0.0] * 4)
-    seconds: float = 0.0
-    typical_norm: float | None = None
-    best: float | None = None
-    rows: list[Row] = field(default_factory=list)
 
 
 class RunFolder:
@@ -64,6 +46,7 @@ class RunFolder:
         """Looks at nothing yet."""
         self.path = as_path("out", path)
         self.model_path = self.path / "model.safetensors"
+        self.history_path = self.path / "history.csv"
         self._checkpoints = self.path / "checkpoints"
         self._owner = owner
         self._lock: IO[bytes] | None = None
@@ -78,7 +61,7 @@ class RunFolder:
             return self
         if self.path.exists() and not self.path.is_dir():
             raise ValueError(f"`out` (={str(self.path)!r}) is a file; it must be a folder")
-        self._checkpoints.mkdir(parents=True, exist_ok=True)
+        self.path.mkdir(parents=True, exist_ok=True)
         try:
             self._lock = take_lock(self.path / ".lock")
         except BlockingIOError:
@@ -108,19 +91,36 @@ class RunFolder:
             The settings of the run that was there, or `None`.
 
         Raises:
-            ValueError: If the run there has other settings; the message names them.
+            ValueError: If the run there has other settings, or only a part of a run is there; the
+                message names what differs or is missing.
             ModelFileError: If `run.json` is damaged.
         """
         if not resume:
             self._clear()
         before = self._settings()
-        if before is not None:
-            _compare(self.path, before, settings)
-        elif any(self._checkpoints.glob("step-*.safetensors")):
+        differing = [] if before is None else compare(before, settings)
+        if differing:
             raise ValueError(
-                f"`out` (={str(self.path)!r}) holds checkpoints but no run.json to tell what "
-                "they are of; choose another folder, or pass `resume=False` (--fresh)"
+                f"`out` (={str(self.path)!r}) holds a run that differs in {', '.join(differing)}; "
+                "choose another folder, or pass `resume=False` (--fresh) to start anew and lose "
+                "that run"
             )
+        checkpoints = any(self._checkpoints.glob("step-*.safetensors"))
+        held = [path.name for path in (self.model_path, self.history_path) if path.exists()]
+        if before is None and (checkpoints or held):
+            held = ["checkpoints"] * checkpoints + held
+            missing = "run.json to tell of what run"
+        elif held and not checkpoints:
+            missing = "checkpoint to go on from"
+        else:
+            held = []
+        if held:
+            raise ValueError(
+                f"`out` (={str(self.path)!r}) holds {' and '.join(held)} but no {missing}; choose "
+                "another folder, or pass `resume=False` (--fresh) to start anew and lose what is "
+                "there"
+            )
+        self._checkpoints.mkdir(exist_ok=True)
         text = json.dumps(settings, indent=2) + "\n"
         write_file(self.path / "run.json", text.encode())
         return before
@@ -143,7 +143,7 @@ class RunFolder:
         for path in (
             *self._checkpoints.glob("step-*.safetensors"),
             self.model_path,
-            self.path / "history.csv",
+            self.history_path,
             self.path / "run.json",
         ):
             path.unlink(missing_ok=True)
@@ -153,7 +153,9 @@ class RunFolder:
         if self._owner:
             model.save(self.model_path)
 
-    def save(self, progress: Progress, model: nn.Module, optimizer: Optimizer) -> None:
+    def save(
+        self, progress: Progress, model: nn.Module, loss: nn.Module, optimizer: Optimizer
+    ) -> None:
         """Writes a checkpoint, and then removes the one before.
 
         Raises:
@@ -168,26 +170,45 @@ class RunFolder:
             "version": VERSION,
             "progress": asdict(progress),
             "model": _pack("model", model.state_dict(), tensors),
+            "loss": _pack("loss", loss.state_dict(), tensors),
             "optimizer": _pack("optimizer", optimizer.state_dict(), tensors),
         }
-        path = self._checkpoints / f"step-{progress.step:09}.safetensors"
+        path = self._checkpoints / checkpoint_name(progress.step)
         write_tensors(path, tensors, metadata, max_header=MAX_HEADER)
-        self._remove_others(path)
-        History(progress.rows).to_csv(self.path / "history.csv")
+        self._complete(path, progress)
 
-    def _remove_others(self, path: Path) -> None:
+    def _complete(self, path: Path, progress: Progress) -> None:
+        """Does what comes after a checkpoint: a kill may have left it undone."""
         for other in self._checkpoints.glob("step-*.safetensors"):
             if other != path:
                 other.unlink(missing_ok=True)
+        if progress.rows:
+            History(progress.rows).to_csv(self.history_path)
 
-    def restore(self, model: nn.Module, optimizer: Optimizer) -> Progress | None:
-        """Puts the newest complete checkpoint into a model and its optimizer.
+    def restore(
+        self,
+        model: nn.Module,
+        loss: nn.Module,
+        optimizer: Optimizer,
+        *,
+        batches: int,
+        own_rate: bool,
+    ) -> Progress | None:
+        """Puts the newest complete checkpoint into a model, its loss and its optimizer.
+
+        Args:
+            model: The model.
+            loss: The loss, whose parameters and buffers are restored too.
+            optimizer: The optimizer.
+            batches: Batches in an epoch.
+            own_rate: Whether the optimizer is the user's, whose options a schedule may change.
 
         Returns:
             Where the run stood, or `None` if there is no checkpoint.
 
         Raises:
-            ModelFileError: If the newest is damaged and there is no other, or does not fit.
+            ModelFileError: If the newest is damaged and there is no other, or does not fit. Then
+                nothing has been changed.
         """
         fault: ModelFileError | None = None
         for path in sorted(self._checkpoints.glob("step-*.safetensors"), reverse=True):
@@ -196,65 +217,50 @@ class RunFolder:
             except ModelFileError as error:
                 fault = fault or error
                 continue
-            if (metadata.get("kind"), metadata.get("version")) != ("checkpoint", VERSION):
-                raise ModelFileError(
+            _check_version(path, metadata)
+            try:  # all that can fail comes before anything is touched
+                states = {
+                    name: _unpack(metadata[name], tensors)
+                    for name in ("model", "loss", "optimizer")
+                }
+                progress = read_progress(path, metadata["progress"], batches=batches)
+                check_tensors(path, states["model"], model.state_dict())
+                check_tensors(path, states["loss"], loss.state_dict())
+                check_optimizer(
                     path,
-                    f"is a {metadata.get('kind')} of version {metadata.get('version')}, and this "
-                    f"easyvae reads checkpoints of version {VERSION}: upgrade easyvae",
+                    states["optimizer"],
+                    optimizer,
+                    steps=progress.step,
+                    own_rate=own_rate,
                 )
-            try:  # all that can fail comes before the model is touched
-                progress = Progress(**metadata["progress"])
-                progress.rows = [_in_order(row) for row in progress.rows]
-                state = _unpack(metadata["model"], tensors)
-                check_tensors(path, state, model.state_dict())
-                optimizer.load_state_dict(_unpack(metadata["optimizer"], tensors))
+                optimizer.load_state_dict(states["optimizer"])
             except ModelFileError:
                 raise
             except Exception as error:  # whole, and not what any run has written
                 raise ModelFileError(path, f"does not fit this run ({error!r})") from error
-            model.load_state_dict(state)
+            model.load_state_dict(states["model"])
+            loss.load_state_dict(states["loss"])
             _match_layouts(optimizer)
-            if self._owner:  # what a kill after this checkpoint may have left undone
-                History(progress.rows).to_csv(self.path / "history.csv")
-                self._remove_others(path)
+            if self._owner:
+                self._complete(path, progress)
             return progress
         if fault is not None:
             raise fault
         return None
 
 
-def _compare(path: Path, before: dict[str, Any], now: dict[str, Any]) -> None:
-    now = json.loads(json.dumps(now))  # as it would have been read: tuples are lists there
-    old, new = before["must_match"], now["must_match"]
-    differing = [name for name in new if old.get(name) != new[name]]
-    share = before.get("validation_share"), now["validation_share"]
-    # With another split the two parts differ in any case, which says nothing of the pictures.
-    if share[0] != share[1] or "seed" in differing:
-        differing = [name for name in differing if name not in ("data", "validation")]
-    found = [_difference(name, old.get(name), new[name]) for name in differing]
-    if share[0] != share[1]:
-        found.append(_difference("validation", *share))
-    if found:
-        pairs = ", ".join(found)
-        raise ValueError(
-            f"`out` (={str(path)!r}) holds a run that differs in {pairs}; choose another folder, "
-            "or pass `resume=False` (--fresh) to start anew and lose that run"
+def _check_version(path: Path, metadata: Mapping[str, Any]) -> None:
+    if metadata.get("kind") != "checkpoint":
+        raise ModelFileError(path, f"holds a {metadata.get('kind')}, not a checkpoint")
+    version = metadata.get("version")
+    if type(version) is not int or version != VERSION:
+        newer = type(version) is int and version > VERSION
+        advice = "upgrade easyvae" if newer else "pass `resume=False` (--fresh) to start anew"
+        raise ModelFileError(
+            path,
+            f"is a checkpoint of version {version!r}, and this easyvae reads version {VERSION}: "
+            f"{advice}",
         )
-
-
-def _difference(name: str, before: Any, now: Any) -> str:
-    if isinstance(before, dict) and isinstance(now, dict):
-        both = {key: (before.get(key), now.get(key)) for key in {**before, **now}}
-        pairs = {key: pair for key, pair in both.items() if pair[0] != pair[1]}
-        return ", ".join(_difference(f"{name}.{key}", *pair) for key, pair in pairs.items())
-    if name in ("data", "validation") and (isinstance(before, str) or isinstance(now, str)):
-        return f"{name} (other pictures than before)"
-    return f"{name} ({before!r}, now {now!r})"
-
-
-def _in_order(row: Row) -> Row:
-    """Gives a row's names the order of the history's columns; a file's are sorted."""
-    return {name: row[name] for name in COLUMNS}  # type: ignore[literal-required,return-value]
 
 
 def _pack(prefix: str, value: Any, tensors: dict[str, Tensor]) -> Any:

@@ -1,13 +1,16 @@
 """The variational autoencoder and its two halves."""
 
+import math
 import os
 from collections.abc import Sequence
+from itertools import chain
 from typing import Any, Literal, NamedTuple, Self
 
 import torch
 from torch import Tensor, nn
 
 from easyvae.blocks import ModuleFactory, NormFactory, as_activation, as_norm
+from easyvae.checks import widest
 from easyvae.coders import Choices, Decoder, Encoder
 from easyvae.geometry import as_int, per_layer, plan_stages
 from easyvae.inputs import as_batch, as_spatial
@@ -148,20 +151,13 @@ class VAE(nn.Module):
         self._drawn = self._sums()
 
     @property
-    def fresh(self) -> bool:
-        """Whether the weights are still those that the constructor drew.
-
-        `fit` starts such a model at the principal components of the data. Set it to `False` to
-        train from the random weights instead; set it to `True` to call the present weights new.
-        """
-        if self._drawn is None:
-            return False
+    def _untouched(self) -> bool:
+        """Whether the weights are those that this constructor drew, and there are no others."""
         now = self._sums()
-        return now is not None and torch.allclose(now, self._drawn, rtol=1e-9, atol=1e-9)
-
-    @fresh.setter
-    def fresh(self, value: bool) -> None:
-        self._drawn = self._sums() if value else None
+        return now.keys() == self._drawn.keys() and all(
+            math.isclose(total, self._drawn[name], rel_tol=1e-9, abs_tol=1e-9)
+            for name, total in now.items()
+        )
 
     @property
     def config(self) -> dict[str, Any]:
@@ -197,8 +193,7 @@ class VAE(nn.Module):
             TypeError: If `x` is not a float or uint8 tensor.
         """
         if not self._in_pieces(x):
-            posterior: Posterior = self.encoder(self._prepare(x))
-            return posterior
+            return Posterior(*self.encoder(self._prepare(x)))
         parts = [self.encoder(self._prepare(piece)) for piece in x.split(PIECE)]
         return Posterior(*(torch.cat(tensors) for tensors in zip(*parts, strict=True)))
 
@@ -214,8 +209,8 @@ class VAE(nn.Module):
         if z.ndim != 2 or z.shape[1] != self.latent:
             raise ValueError(f"`z` {tuple(z.shape)} must have the shape (N, {self.latent})")
         if not self._in_pieces(z):
-            return self._output(self.decoder(z.to(self.decoder.expand.weight)))
-        images = self.decoder.expand.weight.new_empty(len(z), *self.input_shape)
+            return self._output(self.decoder(z.to(_weight_of(self.decoder))))
+        images = _weight_of(self.decoder).new_empty(len(z), *self.input_shape)
         for piece, place in zip(z.split(PIECE), images.split(PIECE), strict=True):
             place.copy_(self._output(self.decoder(piece.to(images))))
         return images
@@ -233,7 +228,7 @@ class VAE(nn.Module):
         """
         mean, log_var = self.encode(x)
         z = reparameterize(mean, log_var, generator=generator)
-        logits = self.decoder(z.to(self.decoder.expand.weight))
+        logits = self.decoder(z.to(_weight_of(self.decoder)))
         return VAEOutput(self._output(logits), mean, log_var, z, logits)
 
     def reconstruct(self, x: Tensor) -> Tensor:
@@ -274,7 +269,7 @@ class VAE(nn.Module):
         """
         n = as_int("n", n)
         check_temperature(temperature)
-        z = self.decoder.expand.weight.new_empty(n, self.latent).normal_(generator=generator)
+        z = _weight_of(self.decoder).new_empty(n, self.latent).normal_(generator=generator)
         with eval_mode(self), torch.no_grad():
             return self.decode(temperature * z)
 
@@ -322,11 +317,13 @@ class VAE(nn.Module):
         layout = {"memory_format": self._memory_format}
         self.to(**layout)  # type: ignore[call-overload]  # torch's annotations leave it out
 
-    def _sums(self) -> Tensor | None:
+    def _sums(self) -> dict[str, float]:
         """Adds up each parameter: what training, loading or setting a weight would change."""
-        if self.decoder.expand.weight.is_meta:
-            return None
-        return torch.stack([p.detach().cpu().sum(dtype=torch.float64) for p in self.parameters()])
+        return {
+            name: float(p.detach().sum(dtype=widest(p.device)))
+            for name, p in self.named_parameters()
+            if not p.is_meta
+        }
 
     def _in_pieces(self, x: Tensor) -> bool:
         """Whether to take a large set in pieces: without gradients, what one needs is bounded."""
@@ -334,24 +331,37 @@ class VAE(nn.Module):
         return large and not torch.is_grad_enabled() and not self.training
 
     def _prepare(self, x: Tensor) -> Tensor:
-        x = as_batch(x, self.input_shape, self.encoder.mean.weight)
+        x = as_batch(x, self.input_shape, _weight_of(self.encoder))
         return x.contiguous(memory_format=self._memory_format)
 
     def _output(self, logits: Tensor) -> Tensor:
         return logits.sigmoid() if self.output == "sigmoid" else logits
 
-    def _summary(self) -> Summary:
+    def _summary(self) -> Summary | None:
+        """Describes the two halves, unless somebody has put others in their place."""
+        if not (isinstance(self.encoder, Encoder) and isinstance(self.decoder, Decoder)):
+            return None
         return summarize(self, self._arguments, self.plan, self.encoder, self.decoder)
 
     def __repr__(self) -> str:
         """Shows each stage's output shape and parameter count."""
-        return self._summary().text()
+        summary = self._summary()
+        return super().__repr__() if summary is None else summary.text()
 
     def _repr_html_(self) -> str:
         """Shows the same as a table, in a notebook."""
-        return self._summary().html()
+        from html import escape  # only a notebook needs it
+
+        summary = self._summary()
+        return f"<pre>{escape(repr(self))}</pre>" if summary is None else summary.html()
 
 
 def _as_listed(given: int | Sequence[int], values: tuple[int, ...]) -> int | list[int]:
     """Keeps one number for all layers as one number, for a config as short as the call."""
     return list(values) if isinstance(given, Sequence) else values[0]
+
+
+def _weight_of(half: nn.Module) -> Tensor:
+    """Returns a tensor of a half's device and dtype, whatever it is made of."""
+    tensors = chain(half.parameters(), half.buffers())
+    return next((t for t in tensors if t.is_floating_point()), torch.empty(0))

@@ -1,11 +1,11 @@
 """The default optimizer and its learning-rate schedule."""
 
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.optim import Optimizer
 from torch.optim.adamw import adamw
 
@@ -34,7 +34,7 @@ class Muon(Optimizer):
         ValueError: If an argument is out of its range.
 
     Example:
-        >>> layer = nn.Conv2d(3, 8, 4)
+        >>> layer = torch.nn.Conv2d(3, 8, 4)
         >>> optimizer = Muon(layer.parameters(), lr=0.01)
         >>> layer(torch.ones(1, 3, 4, 4)).sum().backward()
         >>> optimizer.step()
@@ -190,31 +190,47 @@ def orthogonalize(matrix: Tensor, *, steps: int = 5) -> Tensor:
     return result
 
 
-def default_optimizer(model: nn.Module, lr: float = DEFAULT_LR) -> Optimizer:
+def default_optimizer(parameters: Iterable[Tensor], lr: float = DEFAULT_LR) -> Optimizer:
     """Builds the optimizer that `fit` uses when it is given none."""
-    return Muon(model.parameters(), lr=lr)
+    return Muon(parameters, lr=lr)
 
 
-def as_optimizer(optimizer: Optimizer | Callable[[Any], Optimizer], model: nn.Module) -> Optimizer:
-    """Returns a user's optimizer, made if need be, once it is known to train the model.
+def as_optimizer(
+    optimizer: Optimizer | Callable[[Any], Optimizer], parameters: Sequence[Tensor]
+) -> Optimizer:
+    """Returns a user's optimizer, made if need be, once it is known to train what is trained.
+
+    Args:
+        optimizer: An optimizer, or a callable that makes one from parameters.
+        parameters: Those of the model and its loss.
 
     Raises:
         TypeError: If it is neither an optimizer nor a callable that makes one.
-        ValueError: If it holds none of the model's parameters.
+        ValueError: If it holds none of the parameters, or any others: those would be trained,
+            and neither saved nor restored.
     """
     if not isinstance(optimizer, Optimizer):
         if not callable(optimizer):
             raise TypeError(
                 f"`optimizer` (={optimizer!r}) must be an optimizer, or a callable that makes one "
-                "from the model's parameters, such as torch.optim.AdamW"
+                "from the parameters, such as torch.optim.AdamW"
             )
-        made = optimizer(model.parameters())
+        made = optimizer(iter(parameters))
         if not isinstance(made, Optimizer):
             raise TypeError(f"`optimizer` must make an optimizer, not {type(made).__name__}")
         optimizer = made
-    ours = set(map(id, model.parameters()))
-    if not any(id(p) in ours for group in optimizer.param_groups for p in group["params"]):
+    ours = set(map(id, parameters))
+    held = [p for group in optimizer.param_groups for p in group["params"]]
+    strange = [p for p in held if id(p) not in ours]
+    if len(strange) == len(held):
         raise ValueError("`optimizer` holds none of the model's parameters; make it from them")
+    if strange:
+        raise ValueError(
+            f"`optimizer` holds {len(strange)} parameters that are neither the model's nor the "
+            f"loss's, the first of shape {tuple(strange[0].shape)}: no checkpoint would have "
+            "them. Make them parameters of a module that is the loss's `reconstruction`, or of "
+            "a class of your own derived from BetaLoss"
+        )
     return optimizer
 
 

@@ -3,7 +3,7 @@
 import sys
 from typing import Any
 
-from easyvae.checkpoint import Progress
+from easyvae.checkpoint_checks import Progress
 from easyvae.history import Row, describe_row
 
 

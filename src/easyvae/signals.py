@@ -6,6 +6,15 @@ from types import FrameType
 from typing import Any, NoReturn, Self
 
 
+class Terminated(SystemExit):
+    """What ends a program after SIGTERM: with the customary exit code 143, and a last line."""
+
+    def __init__(self, advice: str) -> None:
+        """Keeps what there is to say."""
+        super().__init__(128 + signal.SIGTERM)
+        self.advice = advice
+
+
 class StopSignals:
     """Notes the first signal, and lets a second one through.
 
@@ -36,10 +45,10 @@ class StopSignals:
 
         Raises:
             KeyboardInterrupt: After Ctrl-C.
-            SystemExit: After SIGTERM, with the customary exit code 143.
+            Terminated: After SIGTERM.
         """
         if self.requested == signal.SIGTERM:
-            raise SystemExit(128 + signal.SIGTERM)
+            raise Terminated(advice)
         raise KeyboardInterrupt(advice)
 
     def _note(self, number: int, frame: FrameType | None) -> None:

@@ -6,10 +6,10 @@ import time
 from collections.abc import Iterator
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from easyvae.checkpoint import Progress
+from easyvae.checkpoint_checks import Progress
 from easyvae.data import Batch
 from easyvae.data.random_state import mixed_seed
 from easyvae.feeds import Source
@@ -44,6 +44,22 @@ class NonFiniteError(FloatingPointError):
         self.step = step
 
 
+class Objective(nn.Module):
+    """A model and its loss as one module: what is trained, shared among processes and checked."""
+
+    def __init__(self, model: VAE, loss: BetaLoss) -> None:
+        """Holds both as they are."""
+        super().__init__()
+        self.model = model
+        self.loss = loss
+
+    def forward(self, x: Tensor, dtype: torch.dtype) -> LossTerms:
+        """Computes the loss terms of each image, (N,), with the model in autocast to a dtype."""
+        with torch.autocast(x.device.type, torch.bfloat16, dtype is torch.bfloat16):
+            output = self.model(x)
+        return self.loss.per_image(output, x)
+
+
 class Trainer:
     """What a run does with a batch, and at the end of an epoch.
 
@@ -71,7 +87,8 @@ class Trainer:
         self.dtype = dtype
         self.seed = seed
         self.steps = steps
-        self.wrapped: nn.Module = model
+        self.objective = Objective(model, loss)
+        self.wrapped: nn.Module = self.objective
 
     def step(
         self, batch: Batch, at: Progress, *, stop: bool = False, save: bool = False
@@ -100,13 +117,13 @@ class Trainer:
         if not all(map(math.isfinite, sums)):
             raise NonFiniteError(at.step + 1, "loss")
         limit = CLIP * at.typical_norm if at.typical_norm else math.inf
-        gradients = [p.grad for p in self.model.parameters() if p.grad is not None]
+        gradients = [p.grad for p in self.objective.parameters() if p.grad is not None]
         total = nn.utils.get_total_norm(gradients)
         norm = float(total)
         if not math.isfinite(norm):
             raise NonFiniteError(at.step + 1, "gradient")
         if norm > limit:
-            nn.utils.clip_grads_with_norm_(self.model.parameters(), limit, total)
+            nn.utils.clip_grads_with_norm_(self.objective.parameters(), limit, total)
         self.optimizer.step()
         at.typical_norm = 0.98 * (at.typical_norm or norm) + 0.02 * min(norm, limit)
         at.sums = [a + b for a, b in zip(at.sums, [*sums, float(batch.total)], strict=True)]
@@ -119,7 +136,7 @@ class Trainer:
         started = time.perf_counter()
         *totals, images = at.sums
         beta = self.loss.beta_at((at.step - 1) / self.steps)  # the epoch's last step's
-        self.processes.share_buffers(self.model)
+        self.processes.share_buffers(self.objective)
         validation: list[float | None] = [None] * 3
         if held_out is not None:
             self.loss.beta = self.loss.beta_at(1.0)  # rising betas could not be compared
@@ -127,8 +144,7 @@ class Trainer:
             if not all(map(math.isfinite, found)):
                 raise NonFiniteError(at.step, "validation loss", after=True)
             validation = [*found]
-        if not all(bool(p.isfinite().all()) for p in self.model.parameters()):
-            raise NonFiniteError(at.step, "model's weights", after=True)
+        self.check_finite(at.step)
         row = Row(
             epoch=at.epoch + 1,
             train_loss=totals[0] / images,
@@ -150,17 +166,29 @@ class Trainer:
         at.batch, at.sums, at.seconds = 0, [0.0] * 4, 0.0
         return row
 
+    def check_finite(self, step: int) -> None:
+        """Looks at all that a file of the model would hold, and at the loss's parameters.
+
+        Raises:
+            NonFiniteError: If something is not finite; the message names it.
+        """
+        tensors = [(f"model's {name}", t) for name, t in self.model.state_dict().items()]
+        tensors += [(f"loss's {name}", p) for name, p in self.loss.named_parameters()]
+        for name, t in tensors:
+            if t.is_floating_point() and not t.isfinite().all():
+                raise NonFiniteError(step, name, after=True)
+
     @contextlib.contextmanager
     def training_mode(self) -> Iterator[None]:
-        """Shares the gradients among the processes, and puts the model in train mode."""
+        """Shares the gradients among the processes, and gives all flags back at the end."""
         flags = [(module, module.training) for module in self.model.modules()]
         beta = self.loss.beta
-        self.wrapped = self.processes.wrap(self.model)
+        self.wrapped = self.processes.wrap(self.objective)
         try:
             with _deterministic(self.processes.device), torch.enable_grad():
                 yield
         finally:
-            self.wrapped = self.model
+            self.wrapped = self.objective
             self.loss.beta = beta
             for module, flag in flags:
                 module.training = flag
@@ -172,17 +200,17 @@ class Trainer:
         model is chosen, and they are those that `evaluate` will measure.
         """
         totals, images = [0.0] * 3, 0
-        with eval_mode(self.model), torch.no_grad():
+        with eval_mode(self.objective), torch.no_grad():
             for number, batch in enumerate(held_out.feed.epoch(0)):
-                sums = self._sums(self._terms(self.model, batch, "validation", number))
+                sums = self._sums(self._terms(self.objective, batch, "validation", number))
                 totals = [a + b for a, b in zip(totals, sums, strict=True)]
                 images += batch.total
         return [total / images for total in totals]
 
-    def _terms(self, model: nn.Module, batch: Batch, use: str, number: int) -> LossTerms:
+    def _terms(self, objective: nn.Module, batch: Batch, use: str, number: int) -> LossTerms:
         """Computes the loss terms of a batch, with noise that depends on its number alone."""
         device = self.processes.device
-        half = self.dtype is torch.bfloat16 and use == "train"
+        dtype = self.dtype if use == "train" else torch.float32
         pinned = device.type == "cuda" and batch.images.device.type == "cpu"
         x = batch.images.pin_memory() if pinned else batch.images
         x = x.to(device, non_blocking=pinned)
@@ -190,9 +218,8 @@ class Trainer:
         with _seeded(device, mixed_seed(self.seed, use, number)):
             # The draws that belong to the images of lower ranks are passed over.
             torch.empty(batch.offset, self.model.latent, device=device).normal_()
-            with torch.autocast(device.type, torch.bfloat16, half):
-                output = model(x)
-        return self.loss.per_image(output, x)
+            terms: LossTerms = objective(x, dtype)
+        return terms
 
     def _sums(self, terms: LossTerms, *flags: bool) -> list[float]:
         """Adds the terms up over all images of the batch, and flags, in all processes."""

@@ -2,6 +2,7 @@
 
 import contextlib
 import time
+import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -12,17 +13,21 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 import torch
 from torch import nn
 from torch.optim import Optimizer
+from torch.utils.data import DataLoader
 
-from easyvae.checkpoint import Progress, RunFolder
+from easyvae.checkpoint import RunFolder
+from easyvae.checkpoint_checks import Progress
 from easyvae.feeds import Source, SourceOpener
 from easyvae.geometry import as_int
 from easyvae.history import History, Row
 from easyvae.initialization import SAMPLE, principal_start
+from easyvae.latents import eval_mode
 from easyvae.losses import BetaLoss
 from easyvae.model import VAE
 from easyvae.optim import DEFAULT_BATCH_SIZE, DEFAULT_LR, as_optimizer, default_optimizer
 from easyvae.processes import SingleProcess, choose_processes
 from easyvae.reporter import Reporter
+from easyvae.settings import Description, describe_layers, describe_optimizer, shape_of
 from easyvae.signals import StopSignals
 from easyvae.trainer import NonFiniteError as NonFiniteError  # part of this module's interface
 from easyvae.trainer import Trainer
@@ -77,6 +82,7 @@ def fit(
     callbacks: Sequence[Callback] = (),
     progress: bool = True,
     accelerator: "Accelerator | None" = None,
+    start: Literal["auto", "random"] = "auto",
 ) -> History:
     """Trains a model.
 
@@ -84,21 +90,21 @@ def fit(
     the same bits. The model is moved to the device, and ends with the last epoch's weights.
 
     Args:
-        model: The model. A new one starts at the principal components of the data, see
-            `easyvae.initialization`; any other, and one with frozen weights, goes on from what
-            it has.
+        model: The model; `start` says from which weights it sets out.
         data: A folder or zip of pictures; a tensor or array of images, float in the model's
             range or uint8; a `Dataset`, which is read once; a `DataLoader`, which is read every
             epoch; or `easyvae.data.Pictures`. Rows may be `x`, `(x, ...)` or `{"image": x}`.
         loss: `BetaLoss()` by default. A schedule of beta goes by the share of all steps done.
+            Parameters and buffers that it has, as those of a module given as `reconstruction`,
+            are trained, saved and restored with the model's.
         epochs: Passes through the data in all, those of a resumed run included.
-        batch_size: Images per step, over all processes; 32 by default (a `DataLoader` has its
-            own).
+        batch_size: Images per step, over all processes; 32 by default. A `DataLoader` has its
+            own: a number given beside one counts for validation data alone, and a warning says so.
         validation: The share of the data to hold out (exact duplicates never straddle the
             split), data of any kind that `data` may be, or `None`.
         optimizer: `Muon` with a warm-up and a cosine by default. Or an optimizer over the
-            model's parameters, or a callable that makes one from them; its learning rate is its
-            own affair.
+            parameters of the model and the loss, or a callable that makes one from them; its
+            learning rate is its own affair.
         lr: Learning rate of the default optimizer, 0.002 if `None`.
         device: "auto" (a GPU if there is one) or a device.
         precision: "float32", "bfloat16" (autocast), or "auto": bfloat16 where it is fast.
@@ -112,6 +118,10 @@ def fit(
         progress: Show a bar in a terminal, a line per epoch elsewhere.
         accelerator: An `accelerate.Accelerator` to train in many processes. Under `torchrun`
             one is made.
+        start: "auto" begins a plain `VAE` with the weights that its constructor drew at the
+            principal components of the data, see `easyvae.initialization`; any other model (one
+            that was trained or loaded, one with frozen weights or layers of your own) goes on
+            from what it has. "random" begins with the weights that the model has, in any case.
 
     Returns:
         The `History` of all epochs.
@@ -130,9 +140,15 @@ def fit(
         2
     """
     epochs, seed = as_int("epochs", epochs), as_int("seed", seed, least=0)
+    if batch_size is not None and isinstance(data, DataLoader):
+        warnings.warn(
+            f"`batch_size` (={batch_size!r}) stands beside a DataLoader, which makes batches of "
+            f"{data.batch_size or 'its own'}: those are used for training",
+            stacklevel=2,
+        )
     batch_size = as_int("batch_size", DEFAULT_BATCH_SIZE if batch_size is None else batch_size)
     loss = BetaLoss() if loss is None else loss
-    _check_arguments(model, loss, optimizer, lr, callbacks)
+    _check_arguments(model, loss, optimizer, lr, callbacks, start)
     processes = choose_processes(accelerator, device)
     first = processes.rank == 0
     say = Reporter(enabled=progress and first)
@@ -151,26 +167,33 @@ def fit(
             return opener.open(data, validation)
 
     training, held_out = processes.together(open_in_turn, "opening the data")
+    _check_out(out, training.origin)
     model.to(processes.device)
+    loss.to(processes.device)
+    parameters = [*model.parameters(), *(p for p in loss.parameters() if p.requires_grad)]
     peak_lr = None
     if optimizer is None:
         peak_lr = DEFAULT_LR if lr is None else lr
-        optimizer = default_optimizer(model, peak_lr)
+        optimizer = default_optimizer(parameters, peak_lr)
     else:
-        optimizer = as_optimizer(optimizer, model)
+        optimizer = as_optimizer(optimizer, parameters)
     steps = epochs * len(training.feed)
     dtype = processes.precision(precision)
     trainer = Trainer(model, loss, optimizer, peak_lr, processes, dtype, seed, steps)
     say.line(_describe(trainer, training, held_out, epochs))
 
     with contextlib.ExitStack() as stack:
-        folder, at = None, Progress()
+        folder, at = None, None
         if out is not None:
             folder = RunFolder(out, owner=first)
             processes.together(partial(stack.enter_context, folder), "locking the run folder")
-            at = _open(folder, trainer, training, held_out, resume, say)
-        if at.step == 0 and model.fresh and all(p.requires_grad for p in model.parameters()):
-            _start(model, training, loss, say)
+            at = _open(folder, trainer, training, held_out, resume, start, say)
+        if at is None:
+            at = Progress()
+            if start == "auto":
+                _start(model, training, loss, say)
+            if folder:  # from here on, whatever is in the folder has a checkpoint beside it
+                _save(folder, trainer, at)
         if at.epoch >= epochs:
             say.line(f"the run has {at.epoch} epochs already: nothing is trained")
         stack.callback(say.close)
@@ -190,7 +213,12 @@ def fit(
 
 
 def _check_arguments(
-    model: VAE, loss: BetaLoss, optimizer: object, lr: object, callbacks: object
+    model: VAE,
+    loss: BetaLoss,
+    optimizer: object,
+    lr: object,
+    callbacks: object,
+    start: object,
 ) -> None:
     """Checks what would otherwise be noticed late, or with an error about something else."""
     if not isinstance(model, VAE):
@@ -206,6 +234,17 @@ def _check_arguments(
         )
     if not isinstance(callbacks, Sequence) or not all(map(callable, callbacks)):
         raise TypeError(f"`callbacks` (={callbacks!r}) must be a list of callables")
+    if start not in ("auto", "random"):
+        raise ValueError(f"`start` (={start!r}) must be 'auto' or 'random'")
+
+
+def _check_out(out: str | PathLike[str] | None, origin: str | None) -> None:
+    """Refuses the folder of the pictures themselves: a run's own would come to lie among them."""
+    if out is not None and origin is not None and Path(out).resolve() == Path(origin).resolve():
+        raise ValueError(
+            f"`out` (={str(out)!r}) is the folder of the pictures; choose another one, beside "
+            "them or in it"
+        )
 
 
 def _run_epoch(
@@ -248,8 +287,9 @@ def _save(folder: RunFolder, trainer: Trainer, at: Progress, *, best: bool = Fal
         # The model first: killed between the two, the run would do this epoch again.
         if best:
             folder.save_model(trainer.model)
-        folder.save(at, trainer.model, trainer.optimizer)
+        folder.save(at, trainer.model, trainer.loss, trainer.optimizer)
 
+    trainer.check_finite(at.step)
     trainer.processes.together(write, "writing a checkpoint")
 
 
@@ -266,26 +306,36 @@ def _open(
     training: Source,
     held_out: Source | None,
     resume: bool,
+    start: str,
     say: Reporter,
-) -> Progress:
-    """Begins the run in a folder, or puts model and optimizer where the run there stood."""
+) -> Progress | None:
+    """Begins the run in a folder, or puts model, loss and optimizer where the run there stood."""
     processes = trainer.processes
 
     def begin() -> dict[str, Any] | None:
         if processes.rank > 0:
             return None
-        return folder.open(_settings(trainer, training, held_out), resume=resume)
+        settings = _settings(trainer, training, held_out, start, say)
+        return folder.open(settings, resume=resume)
 
     before = processes.together(begin, "opening the run folder")
-    restore = partial(folder.restore, trainer.model, trainer.optimizer)
-    at = processes.together(restore, "reading the checkpoint") or Progress()
-    steps = processes.sum(torch.tensor([float(at.step)]))
-    if float(steps) != at.step * processes.world:
+    restore = partial(
+        folder.restore,
+        trainer.model,
+        trainer.loss,
+        trainer.optimizer,
+        batches=len(training.feed),
+        own_rate=trainer.peak_lr is None,
+    )
+    at = processes.together(restore, "reading the checkpoint")
+    step = -1 if at is None else at.step
+    steps = processes.sum(torch.tensor([float(step)]))
+    if float(steps) != step * processes.world:
         raise ValueError(
             f"`out` (={str(folder.path)!r}) has other checkpoints in other processes; it must be "
             "on a disk that all of them share"
         )
-    if at.step:
+    if at is not None and at.step:
         say.line(f"going on after epoch {at.epoch}, step {at.step}")
     if before is not None and before.get("steps") != trainer.steps:
         say.line(f"the schedules now span {trainer.steps} steps, not {before.get('steps')}")
@@ -293,9 +343,14 @@ def _open(
 
 
 def _start(model: VAE, training: Source, loss: BetaLoss, say: Reporter) -> None:
-    """Starts a new model at the principal components of its data, where that is possible."""
+    """Starts an untouched model at the principal components of its data, if that is possible."""
+    plain = type(model) is VAE and model._untouched
+    if not plain or not all(p.requires_grad for p in model.parameters()):
+        say.line("starting from the weights that the model has")
+        return
     images = training.feed.sample(SAMPLE)
-    found = principal_start(model, images, loss)
+    with eval_mode(loss):
+        found = principal_start(model, images, loss)
     if found:
         say.line(f"starting from {found} principal components of {len(images):,} images")
 
@@ -310,14 +365,28 @@ def _call(callbacks: Sequence[Callback], state: RunState, processes: SingleProce
     processes.together(call, "a callback")
 
 
-def _settings(trainer: Trainer, training: Source, held_out: Source | None) -> dict[str, Any]:
+def _settings(
+    trainer: Trainer,
+    training: Source,
+    held_out: Source | None,
+    start: str,
+    say: Reporter,
+) -> dict[str, Any]:
     """Lists what a run is made of, and what must not differ when it goes on."""
-    model = trainer.model
-    options = {
-        name: value
-        for name, value in trainer.optimizer.defaults.items()
-        if value is None or isinstance(value, int | float | str | tuple)
-    }
+    model, description = trainer.model, Description()
+    config = model.config
+    loss = description.of("loss", trainer.loss)
+    loss.pop("reduction")  # of what a call of the loss returns, which training does not ask
+    names = {id(p): name for name, p in trainer.objective.named_parameters()}
+    optimizer = describe_optimizer(trainer.optimizer, names, description)
+    with torch.device("meta"):
+        plain = type(model) is VAE and shape_of(model) == shape_of(VAE(**config))
+    layers = None if plain else describe_layers(model, description)
+    if description.unknown:
+        say.line(
+            f"only the kind of {', '.join(description.unknown)} is known: when this run is "
+            "resumed, another of that kind will not be noticed"
+        )
     return {
         "easyvae": __version__,
         "torch": torch.__version__,
@@ -328,10 +397,14 @@ def _settings(trainer: Trainer, training: Source, held_out: Source | None) -> di
         "validation_images": held_out and held_out.images,
         "validation_share": held_out and held_out.share,
         "must_match": {
-            "model": model.config,
-            "loss": repr(trainer.loss),
-            "optimizer": type(trainer.optimizer).__name__,
-            "optimizer_options": options,
+            "model": config,
+            "layers": layers,
+            "frozen": [
+                name for name, p in trainer.objective.named_parameters() if not p.requires_grad
+            ],
+            "start": start,
+            "loss": loss,
+            **optimizer,
             "batch_size": training.batch_size,
             "precision": str(trainer.dtype).removeprefix("torch."),
             "seed": trainer.seed,

@@ -10,7 +10,7 @@ quality is compared, so the machine may be busy: `--jobs` runs go on at once, on
 import argparse
 import math
 import statistics
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager, nullcontext
 from multiprocessing import get_context
@@ -20,7 +20,7 @@ from unittest import mock
 import torch
 from bench_quality import judge
 from harness import load_split, write
-from torch import Tensor, nn
+from torch import Tensor
 
 from easyvae import VAE, BetaLoss, fit
 
@@ -32,8 +32,8 @@ SEEDS = 3
 def _adamw(rate: float) -> Change:
     """AdamW for all parameters, with the same schedule, from `rate` on."""
 
-    def make(model: nn.Module, lr: float) -> torch.optim.Optimizer:
-        return torch.optim.AdamW(model.parameters(), lr=lr, betas=(0.9, 0.99), weight_decay=0)
+    def make(parameters: Sequence[Tensor], lr: float) -> torch.optim.Optimizer:
+        return torch.optim.AdamW(parameters, lr=lr, betas=(0.9, 0.99), weight_decay=0)
 
     @contextmanager
     def changed() -> Iterator[None]:
@@ -56,7 +56,7 @@ def _patched(name: str, value: Any) -> Change:
 
 VARIANTS: dict[str, tuple[dict[str, Any], dict[str, Any], Change]] = {
     "the recipe": ({}, {}, nullcontext),
-    "random start": ({"fresh": False}, {}, nullcontext),
+    "random start": ({}, {"start": "random"}, nullcontext),
     "AdamW at 0.001": ({}, {}, _adamw(1e-3)),
     "AdamW at 0.0003": ({}, {}, _adamw(3e-4)),
     "dense layers at the full rate": ({}, {}, _patched("easyvae.optim._share", lambda p: 1.0)),
@@ -68,8 +68,8 @@ VARIANTS: dict[str, tuple[dict[str, Any], dict[str, Any], Change]] = {
     "leaky ReLU": ({"activation": "leaky_relu"}, {}, nullcontext),
     # Where weights are random, the first steps have more to spoil.
     "random start, no warm-up": (
-        {"fresh": False},
         {},
+        {"start": "random"},
         _patched("easyvae.trainer.lr_factor", _cosine),
     ),
     "batch norm": ({"norm": "batch"}, {}, nullcontext),
@@ -88,8 +88,6 @@ def run(
     found = []
     for seed in range(SEEDS):
         building, fitting, change = VARIANTS[name]
-        building = dict(building)
-        fresh = building.pop("fresh", True)
         torch.manual_seed(seed)
         model = VAE(
             channels,
@@ -98,7 +96,6 @@ def run(
             in_channels=train.shape[1],
             **building,
         )
-        model.fresh = fresh
         options = {"epochs": 1, "validation": None, "progress": False, "seed": seed}
         with change():
             fit(model, train, loss=BetaLoss(beta), **{**options, **fitting})

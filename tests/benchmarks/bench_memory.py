@@ -51,24 +51,23 @@ def plain(arguments: argparse.Namespace) -> Figures:
     return _figures(before)
 
 
-def _ours(arguments: argparse.Namespace, *, fresh: bool) -> Figures:
+def _ours(arguments: argparse.Namespace, *, start: str) -> Figures:
     images = _pictures(arguments)
     before = megabytes("VmHWM")
     torch.manual_seed(0)
     model = VAE(CHANNELS, LATENT)
-    model.fresh = fresh
-    fit(model, images, loss=BetaLoss(BETA), epochs=1, progress=False)
+    fit(model, images, loss=BetaLoss(BETA), epochs=1, progress=False, start=start)
     return _figures(before)
 
 
 def ours(arguments: argparse.Namespace) -> Figures:
     """Calls `fit` with its defaults."""
-    return _ours(arguments, fresh=True)
+    return _ours(arguments, start="auto")
 
 
 def from_random(arguments: argparse.Namespace) -> Figures:
     """Calls `fit` without the start at the principal components."""
-    return _ours(arguments, fresh=False)
+    return _ours(arguments, start="random")
 
 
 def report(arguments: argparse.Namespace) -> None:

@@ -130,7 +130,7 @@ def train(arguments: argparse.Namespace) -> Figures:
         trainer = Trainer(
             model,
             BetaLoss(),
-            default_optimizer(model, DEFAULT_LR),
+            default_optimizer(model.parameters(), DEFAULT_LR),
             DEFAULT_LR,
             SingleProcess("cpu"),
             torch.float32,

@@ -59,7 +59,7 @@ def ours(arguments: argparse.Namespace) -> Figures:
     model, twin = (
         VAE(channels, latent, image_size=shape[-1], in_channels=shape[0]) for _ in range(2)
     )
-    optimizer, loss = default_optimizer(twin), BetaLoss(BETA)
+    optimizer, loss = default_optimizer(twin.parameters()), BetaLoss(BETA)
     bare: list[float] = []
 
     def step(x: Tensor) -> None:

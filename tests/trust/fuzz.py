@@ -1,8 +1,11 @@
 """Feeds damaged and forged files to what reads files, until the time is up.
 
     python tests/trust/fuzz.py model --seconds 600
+    python tests/trust/fuzz.py checkpoint --seconds 600
     python tests/trust/fuzz.py pictures --seconds 600
     python tests/trust/fuzz.py zip --seconds 600
+    python tests/trust/fuzz.py caches --seconds 600
+    python tests/trust/fuzz.py runs --seconds 600
 
 Each reader may give a result or its one error (`ModelFileError`, `ImageError`), and nothing else:
 no other exception, no more than ten seconds of CPU, no more memory than `--megabytes` beyond what
@@ -12,15 +15,20 @@ read it from then on.
 
 Files are made from good ones: bytes changed, cut, doubled and swapped; for models also their
 header rewritten as JSON, with a right checksum or without; for zips also the fields of their
-tables. The sequence is a function of `--seed`.
+tables; for caches and run folders also folders, pipes and devices in a file's place. What is read
+of a cache is what was written, unless it was forged with a right checksum; a cache that is taken
+for absent counts as refused. The sequence is a function of `--seed`.
 """
 
 import argparse
+import contextlib
 import copy
 import io
 import json
+import os
 import random
 import resource
+import shutil
 import signal
 import struct
 import sys
@@ -39,10 +47,15 @@ import numpy as np
 import torch
 from PIL import Image
 
-from easyvae import VAE
-from easyvae.checkpoint import ModelFileError
+from easyvae import VAE, History, fit
+from easyvae.app.latents_cache import TensorCache, open_mixture
+from easyvae.checkpoint import ModelFileError, RunFolder
 from easyvae.data import ImageError, inspect_pictures, load_pictures, read_image
+from easyvae.data.cache import Cache, FileRows
+from easyvae.data.store import Report
+from easyvae.evaluation.runs import read_run
 from easyvae.files import read_tensors, write_tensors
+from easyvae.trainer import NonFiniteError
 
 LONGEST = 10
 """Seconds of CPU for one file; a minute by the clock, in which a busy machine does as much."""
@@ -237,7 +250,258 @@ def zips(folder: Path, chance: random.Random) -> Iterator[Callable[[], object]]:
         yield lambda: load_pictures(path, SHAPE)
 
 
-TARGETS = {"model": models, "pictures": pictures, "zip": zips}
+def forge_state(tensors: dict[str, torch.Tensor], chance: random.Random) -> None:
+    """Gives one of the tensors another shape, type, name or other values."""
+    name = chance.choice(list(tensors))
+    t = tensors[name]
+    kind = chance.randrange(6)
+    if kind == 0:
+        tensors[name] = torch.zeros(chance.choice(((), (0,), (1,), (1, 1), (100_000,))))
+    elif kind == 1:
+        tensors[name] = t.reshape(*t.shape, 1) if chance.random() < 0.5 else t.reshape(-1)
+    elif kind == 2:
+        tensors[name] = t.to(
+            chance.choice((torch.float64, torch.float16, torch.int64, torch.bool))
+        )
+    elif kind == 3:
+        tensors[chance.choice(("x", name + "x"))] = tensors.pop(name)
+    elif kind == 4:
+        fill = chance.choice((float("nan"), float("inf"), -1.0, 1e38, 0.5))
+        if t.is_floating_point():
+            tensors[name] = torch.full_like(t, fill)
+    else:
+        tensors[name] = tensors[chance.choice(list(tensors))]
+
+
+def resume(run: Path, images: torch.Tensor, optimizer: Any) -> None:
+    """Goes on with a copy of a run for one step, if it is taken for one."""
+    with tempfile.TemporaryDirectory() as name:
+        out = Path(name, "run")
+        shutil.copytree(run, out)
+        model = VAE([2, 3], 2, image_size=(5, 4), norm="batch")
+        with contextlib.suppress(NonFiniteError):  # what training itself finds in a forged state
+            fit(
+                model,
+                images,
+                batch_size=8,
+                epochs=2,
+                validation=None,
+                optimizer=optimizer,
+                device="cpu",
+                out=out,
+                progress=False,
+            )
+
+
+def checkpoints(folder: Path, chance: random.Random) -> Iterator[Callable[[], object]]:
+    """Resumes runs whose checkpoints are damaged, or forged with a right checksum."""
+    images = torch.rand(8, 3, 5, 4)
+    optimizers = (None, partial(torch.optim.AdamW, lr=1e-3, fused=True))
+    runs, contents = [], []
+    for number, optimizer in enumerate(optimizers):
+        run = folder / f"{number}"
+        model = VAE([2, 3], 2, image_size=(5, 4), norm="batch")
+        fit(
+            model,
+            images,
+            batch_size=8,
+            epochs=1,
+            validation=None,
+            optimizer=optimizer,
+            device="cpu",
+            out=run,
+            progress=False,
+        )
+        (path,) = (run / "checkpoints").glob("*.safetensors")
+        runs.append((run, path, path.read_bytes(), optimizer))
+        contents.append(read_tensors(path))
+    while True:
+        number = chance.randrange(len(runs))
+        run, path, good, optimizer = runs[number]
+        if chance.random() < 0.2:
+            path.write_bytes(damage(good, [good for *_, good, _ in runs], chance))
+        else:
+            tensors, metadata = copy.deepcopy(contents[number])
+            for _ in range(chance.choice((1, 1, 3))):
+                if chance.random() < 0.5:
+                    forge_state(tensors, chance)
+                else:
+                    metadata = rewrite(metadata, chance)
+            try:
+                write_tensors(path, tensors, metadata)
+            except (ValueError, TypeError):
+                continue
+        fuzzed = folder / "fuzzed.safetensors"
+        fuzzed.write_bytes(path.read_bytes())
+        yield partial(resume, run, images, optimizer)
+        path.write_bytes(good)
+
+
+def put(path: Path, content: bytes) -> None:
+    """Puts a file in the place of whatever is there; some contents stand for what is no file."""
+    if path.is_dir() and not path.is_symlink():
+        path.rmdir()
+    else:
+        path.unlink(missing_ok=True)
+    if content == b"folder":
+        path.mkdir()
+    elif content == b"pipe":
+        os.mkfifo(path)
+    elif content in (b"/dev/zero", b"/dev/null", path.name.encode()):  # the last is a loop
+        path.symlink_to(content.decode())
+    else:
+        path.write_bytes(content)
+
+
+def changed(path: Path, others: list[bytes], chance: random.Random) -> bytes:
+    """Returns the content of a file of ours with a change, or something that is no file."""
+    kind = chance.randrange(10)
+    if kind == 0:
+        return chance.choice((b"folder", b"pipe", b"/dev/zero", b"/dev/null", path.name.encode()))
+    data = path.read_bytes()
+    if kind == 1:
+        return data[: len(data) // 2].ljust(len(data), b"\0")
+    if kind < 5 and path.suffix == ".json":
+        return json.dumps(rewrite(json.loads(data), chance)).encode()
+    return damage(data, others, chance)
+
+
+def forged(path: Path, chance: random.Random) -> bytes:
+    """Returns a file of tensors with other metadata or tensors, and a right checksum."""
+    tensors, metadata = read_tensors(path)
+    if chance.random() < 0.6:
+        metadata = rewrite(metadata, chance)
+    else:
+        name = chance.choice(list(tensors))
+        dtype = chance.choice((torch.uint8, torch.int64, torch.float32, torch.bfloat16))
+        size = chance.choice(((), (0,), (3,), tuple(tensors[name].shape), (3, 16)))
+        tensors[name] = torch.full(size, chance.choice((0, 1, 200))).to(dtype)
+    other = path.with_name("other")
+    write_tensors(other, tensors, metadata)
+    content = other.read_bytes()
+    other.unlink()
+    return content
+
+
+class Kept:
+    """A cache folder with pictures, kittens, latents, a mixture and a map, and how each is read.
+
+    Attributes:
+        readers: for each file, what reads it: it returns what was kept, or `None`.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        """Keeps one of each."""
+        self.readers: dict[Path, Callable[[], Any]] = {}
+        pixels = np.random.default_rng(0).integers(0, 256, (5, *SHAPE), np.uint8)
+        report = Report(6, 1, unreadable=(("x\udcff.png", "empty"),))
+        names = ["a", "b\n", "c\udcff", "d,", "e"]
+        for source, described in (("/pictures", (names, report)), ("kittens:5", (None, None))):
+            store = Cache(folder, source, SHAPE, [])
+            part = store.new_data(pixels.nbytes)
+            with FileRows(part, SHAPE) as rows:
+                for row in pixels:
+                    rows.append(row)
+                digests = rows.complete()
+            store.commit(part, digests, "fingerprint", *described)
+            for path in set(folder.iterdir()) - self.readers.keys():
+                self.readers[path] = partial(self._pictures, store)
+        tensors = TensorCache(folder)
+        samples = torch.randn(40, 2, generator=torch.Generator().manual_seed(0))
+        for name, shape in (("latents-x", (40, 2)), ("map-x", (40, 2))):
+            tensors.save(name, {"means": samples})
+            path = folder / f"{name}.safetensors"
+            self.readers[path] = partial(self._tensors, tensors, name, shape)
+        open_mixture(samples, tensors, "x")
+        path = folder / "mixture-x.safetensors"
+        self.readers[path] = partial(self._mixture, samples, tensors)
+
+    @staticmethod
+    def _pictures(store: Cache) -> Any:
+        found = store.load("fingerprint")
+        return None if found is None else (found.images.tolist(), found.names, str(found.report))
+
+    @staticmethod
+    def _tensors(cache: TensorCache, name: str, shape: tuple[int, ...]) -> Any:
+        found = cache.load(name, {"means": shape})
+        return None if found is None else (found["means"] + 1).tolist()
+
+    @staticmethod
+    def _mixture(samples: torch.Tensor, cache: TensorCache) -> Any:
+        return open_mixture(samples, cache, "x").sample(3, generator=torch.Generator()).tolist()
+
+
+def caches(folder: Path, chance: random.Random) -> Iterator[Callable[[], object]]:
+    """Reads caches with one file that is not what was written."""
+    (folder / "cache").mkdir()
+    kept = Kept(folder / "cache")
+    good = {path: path.read_bytes() for path in kept.readers}
+    wanted = {path: read() for path, read in kept.readers.items()}
+
+    def read(path: Path, *, honest: bool) -> None:
+        put(path, (folder / "fuzzed.bin").read_bytes())
+        try:
+            found = kept.readers[path]()
+        finally:
+            for each, content in good.items():
+                put(each, content)
+        if found is None:
+            raise ModelFileError(path, "is as good as absent")
+        if honest and found != wanted[path]:
+            raise RuntimeError(f"{path.name} was believed")
+
+    while True:
+        path = chance.choice(list(good))
+        honest = path.suffix == ".bin" or chance.random() < 0.5
+        try:
+            content = (
+                changed(path, list(good.values()), chance) if honest else forged(path, chance)
+            )
+        except (ValueError, TypeError, RuntimeError):  # no such file can be written
+            continue
+        (folder / "fuzzed.bin").write_bytes(content)
+        yield partial(read, path, honest=honest)
+
+
+def runs(folder: Path, chance: random.Random) -> Iterator[Callable[[], object]]:
+    """Opens run folders with settings, a history or a lock that are not what was written."""
+    run = folder / "run"
+    fit(VAE([2], 2, image_size=8), torch.rand(12, 3, 8, 8), epochs=1, out=run, progress=False)
+    good = {path: path.read_bytes() for path in run.iterdir() if path.is_file()}
+    settings = json.loads(good[run / "run.json"])
+
+    def read(path: Path) -> None:
+        put(path, (folder / "fuzzed.json").read_bytes())
+        try:
+            read_run(run)
+            History.from_csv(run / "history.csv")
+            with RunFolder(run) as opened:
+                opened.open(json.loads(json.dumps(settings)), resume=True)
+        except (ModelFileError, OSError):
+            raise ModelFileError(path, "is refused") from None
+        except ValueError as error:  # it names what differs from the run there
+            if not str(error).startswith("`out`"):
+                raise
+            raise ModelFileError(path, str(error)) from None
+        finally:
+            for each, content in good.items():
+                put(each, content)
+
+    names = ["run.json"] * 6 + ["history.csv"] * 2 + [".lock"]
+    while True:
+        path = run / chance.choice(names)
+        (folder / "fuzzed.json").write_bytes(changed(path, list(good.values()), chance))
+        yield partial(read, path)
+
+
+TARGETS = {
+    "model": models,
+    "checkpoint": checkpoints,
+    "pictures": pictures,
+    "zip": zips,
+    "caches": caches,
+    "runs": runs,
+}
 
 
 # The loop

@@ -12,9 +12,9 @@ from torch.nn.functional import interpolate
 
 from easyvae.app.errors import RequestError
 from easyvae.data import Pictures
-from easyvae.data.pictures import printable
 from easyvae.data.store import pieces
 from easyvae.plots.sheets import encode_images, to_bytes
+from easyvae.text import printable
 
 THUMB = 64
 """Longest side of a thumbnail, in pixels; smaller pictures stay as they are."""

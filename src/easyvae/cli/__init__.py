@@ -10,6 +10,8 @@ from collections.abc import Sequence
 from typing import NoReturn
 
 from easyvae.cli import app, compare, demo, evaluate, export, info, mix, sample, train
+from easyvae.signals import Terminated
+from easyvae.text import printable
 from easyvae.training import NonFiniteError
 from easyvae.version import __version__
 
@@ -50,6 +52,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         args.run(args)
     except KeyboardInterrupt as stop:
         return _fail(130, "stopped" + (f"; {stop}" if str(stop) else ""))
+    except Terminated as stop:
+        return _fail(143, "stopped" + (f"; {stop.advice}" if stop.advice else ""))
     except BrokenPipeError:
         sys.stderr.close()  # the reader of our output has gone: nobody is left to tell
         return 1
@@ -87,6 +91,7 @@ def make_parser() -> argparse.ArgumentParser:
 
 def _fail(code: int, reason: object) -> int:
     if isinstance(reason, OSError) and reason.filename is not None:
-        reason = f"{reason.filename}: {reason.strerror}"  # as our own errors, without a number
-    print(f"easyvae: {' '.join(str(reason).split())}", file=sys.stderr)
+        # As our own errors, without a number.
+        reason = f"{printable(str(reason.filename))}: {reason.strerror}"
+    print(f"easyvae: {printable(' '.join(str(reason).split()))}", file=sys.stderr)
     return code

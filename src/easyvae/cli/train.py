@@ -1,6 +1,7 @@
 """Train a model on your own pictures; the same command again goes on where it stopped."""
 
 import argparse
+import io
 import json
 import os
 import sys
@@ -11,6 +12,7 @@ import torch
 
 from easyvae.blocks import ACTIVATIONS, NORMS
 from easyvae.cli.common import add_device, add_seed, kittens_in, open_pictures
+from easyvae.files import write_file
 from easyvae.history import History
 from easyvae.losses import RECONSTRUCTION_TERMS, BetaLoss
 from easyvae.model import VAE
@@ -121,7 +123,9 @@ def write_curves(history: History, folder: Path) -> Path | None:
         print('no curves.png without matplotlib: pip install "easyvae[plot]"', file=sys.stderr)
         return None
     path = folder / "curves.png"
-    figure.savefig(path)
+    data = io.BytesIO()
+    figure.savefig(data, format="png")
+    write_file(path, data.getvalue())
     return path
 
 

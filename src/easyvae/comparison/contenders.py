@@ -93,7 +93,7 @@ def _copy(name: str, entry: Contender) -> tuple[VAE, BetaLoss | None]:
             f"`models` has {type(entry).__name__} as {name!r}; it must have a pair (VAE, "
             "BetaLoss) to train, or a VAE that is trained already"
         )
-    return copy.deepcopy(model), loss
+    return copy.deepcopy(model), copy.deepcopy(loss)
 
 
 def _sizes(

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from easyvae.data.pillow import import_pillow, quiet_pillow
+from easyvae.text import printable
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -58,21 +59,6 @@ class ImageError(ValueError):
     def __str__(self) -> str:
         """Returns the path and the fault as one printable line."""
         return f"{printable(self.path)}: {self.fault}"
-
-
-def printable(text: str) -> str:
-    r"""Return `text` with line breaks and other unprintable characters escaped.
-
-    File names hold any bytes: a line break would forge a line of a report, and a lone surrogate
-    cannot be printed at all.
-
-    Example:
-        >>> printable("a\nb")
-        'a\\nb'
-    """
-    if text.isprintable():
-        return text
-    return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)
 
 
 def read_image(

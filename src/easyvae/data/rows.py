@@ -1,6 +1,7 @@
 """Any kind of image data as one store: data sets and loaders are read row by row."""
 
 import sys
+import warnings
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from os import PathLike
 from typing import Any
@@ -16,6 +17,9 @@ from easyvae.data.pillow import quiet_pillow
 from easyvae.data.random_state import RandomState, generators_of
 from easyvae.data.scan import load_pictures
 from easyvae.data.store import Pictures
+
+_PROBE = 8
+"""So many rows are read twice, to learn whether chance has a part in them."""
 
 
 def as_pictures(data: Any, shape: Sequence[int], *, flip: bool = False) -> Pictures:
@@ -81,7 +85,22 @@ def read_rows(data: Any, shape: tuple[int, ...]) -> Tensor:
         images = _joined(batches)
     if images is None:
         raise ValueError(f"`data` (a {type(data).__name__}) holds no images")
+    if _is_indexed(data) and not isinstance(data, DataLoader):
+        _warn_of_chance(data, images[:_PROBE], shape)
     return images
+
+
+def _warn_of_chance(data: Any, images: Tensor, shape: tuple[int, ...]) -> None:
+    """Says so if a second reading of the first rows, by other chance, gives other images."""
+    with RandomState(1).active():
+        again = [_row_image(data[index], shape, index) for index in range(len(images))]
+    if not torch.equal(torch.cat(again), images):
+        warnings.warn(
+            f"`data` (a {type(data).__name__}) gives other images at every reading, as random "
+            "transforms do. A data set is read once, and its images stay as they were drawn: to "
+            "have them drawn anew each epoch, pass a DataLoader over it",
+            stacklevel=2,
+        )
 
 
 def batch_images(batch: Any, shape: tuple[int, ...], number: int) -> Tensor:
@@ -129,8 +148,7 @@ def _image_of(row: Any) -> Any:
 def _rows(data: Any) -> Iterable[Any]:
     """Returns the rows of a map-style or iterable data set, or of a plain sequence or iterable."""
     if not isinstance(data, Mapping | bytes):
-        indexed = hasattr(data, "__len__") and hasattr(data, "__getitem__")
-        if indexed and not isinstance(data, IterableDataset):
+        if _is_indexed(data):
             return (data[index] for index in range(len(data)))
         if isinstance(data, Iterable):
             return data
@@ -138,6 +156,12 @@ def _rows(data: Any) -> Iterable[Any]:
         f"`data` (a {type(data).__name__}) must be a path, a tensor or array of images, "
         "a Dataset or a DataLoader"
     )
+
+
+def _is_indexed(data: Any) -> bool:
+    """Tells whether rows can be read by their numbers, in any order and again."""
+    indexed = hasattr(data, "__len__") and hasattr(data, "__getitem__")
+    return indexed and not isinstance(data, IterableDataset)
 
 
 def _joined(batches: Iterator[Tensor]) -> Tensor | None:
