@@ -11,6 +11,8 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from easyvae.data.pictures import printable
+
 LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
 POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' blob: data:; "
@@ -69,7 +71,7 @@ class Guard:
         except Exception:
             if exchange.begun:
                 raise
-            _log.exception("%s %s failed", scope["method"], scope["path"])
+            _log.exception("%s %s failed", scope["method"], printable(scope["path"]))
             await exchange.refuse(scope, "failed", 500, "the server failed to answer this")
 
     def _refusal(self, method: str, headers: Headers) -> tuple[str, int, str] | None:

@@ -18,6 +18,7 @@ from easyvae.app.neighbours import embed_neighbours
 from easyvae.app.pending import Pending
 from easyvae.app.served import Served
 from easyvae.data import Pictures
+from easyvae.data.pictures import printable
 from easyvae.latents import GaussianMixture
 
 T = TypeVar("T")
@@ -95,7 +96,7 @@ class Preparation:
             raise
         except Exception as error:  # whatever it is, the rest of the page works without
             _log.exception("the model %s: something failed that is computed once", served.name)
-            pending.failed = f"{served.name}: {error}"
+            pending.failed = printable(f"{served.name}: {error}")
 
     def _embed(self, served: Served) -> Atlas:
         def progress(done: int) -> None:

@@ -128,7 +128,7 @@ class Server(uvicorn.Server):
                 proxy_headers=False,
                 server_header=False,
                 limit_concurrency=CONNECTIONS,
-                timeout_graceful_shutdown=2,
+                timeout_graceful_shutdown=1,
                 h11_max_incomplete_event_size=32768,
             )
         )
