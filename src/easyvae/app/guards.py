@@ -11,8 +11,6 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from easyvae.data.pictures import printable
-
 LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
 POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' blob: data:; "
@@ -68,10 +66,14 @@ class Guard:
             return
         try:
             await self._app(scope, exchange.receive, exchange.send)
+        except asyncio.CancelledError:  # the server stops, and has waited for long enough
+            if exchange.begun:
+                raise
+            await exchange.refuse(scope, "busy", 503, "the server is stopping")
         except Exception:
             if exchange.begun:
                 raise
-            _log.exception("%s %s failed", scope["method"], printable(scope["path"]))
+            _log.exception("%s %s failed", scope["method"], scope["path"])
             await exchange.refuse(scope, "failed", 500, "the server failed to answer this")
 
     def _refusal(self, method: str, headers: Headers) -> tuple[str, int, str] | None:
