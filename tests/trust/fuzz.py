@@ -219,7 +219,8 @@ def rebuild(data: bytes, others: list[bytes], chance: random.Random) -> bytes:
         at = chance.randrange(1, len(parts)) if len(parts) > 1 else 0
         kind = chance.randrange(6)
         if kind == 0:
-            parts[at:at] = [parts[at]] * chance.choice((1, 2, 30, 200, 5000))
+            copies = chance.choice((1, 2, 30, 200, 5000))
+            parts[at:at] = [parts[at]] * min(copies, 10**6 // max(1, len(parts[at])))
         elif kind == 1:
             parts.insert(chance.randrange(1, len(parts) + 1), parts.pop(at))
         elif kind == 2:

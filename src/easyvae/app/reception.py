@@ -35,7 +35,7 @@ class Reception:
         self._shelf = shelf
         self._seconds = seconds
         self._places = asyncio.Semaphore(AT_ONCE)
-        self._decoder = Worker("uploads", threads=DECODERS, waiting=AT_ONCE)
+        self._decoder = Worker("uploads", threads=DECODERS, waiting=AT_ONCE, patient=True)
         self._waiting = 0
 
     async def take(self, request: Request) -> str:

@@ -1,9 +1,12 @@
 """Work that takes a processor's while: a few at a time, a bounded number waiting."""
 
 import asyncio
+import os
+import sys
 import threading
 from collections.abc import Awaitable, Callable
 from concurrent.futures import Future
+from contextlib import suppress
 from queue import SimpleQueue
 from typing import Any, ParamSpec, TypeVar
 
@@ -29,11 +32,15 @@ class Worker:
         name: What the threads are called.
         threads: How many work at a time.
         waiting: How many more may wait; those beyond are told to come back.
+        patient: Whether all other threads go first, and so the end of the process does too.
     """
 
-    def __init__(self, name: str, *, threads: int = 1, waiting: int = 32) -> None:
+    def __init__(
+        self, name: str, *, threads: int = 1, waiting: int = 32, patient: bool = False
+    ) -> None:
         """Starts no thread yet."""
         self._name = f"easyvae-{name}"
+        self._patient = patient
         self._most_threads = threads
         self._threads: list[threading.Thread] = []
         self._tasks: SimpleQueue[_Task | None] = SimpleQueue()
@@ -70,8 +77,7 @@ class Worker:
         future.add_done_callback(lambda _: _in_loop(loop, self._turns.release))
         self._tasks.put((future, lambda: work(*args, **kwargs)))
         if len(self._threads) < self._most_threads:
-            thread = threading.Thread(target=_serve, args=(self._tasks,), daemon=True)
-            thread.name = self._name
+            thread = threading.Thread(target=self._serve, name=self._name, daemon=True)
             self._threads.append(thread)
             thread.start()
         return await unless_gone(request, asyncio.wrap_future(future))
@@ -87,6 +93,13 @@ class Worker:
             self._tasks.put(None)
         for thread in self._threads:
             thread.join(seconds)
+
+    def _serve(self) -> None:
+        if self._patient:
+            give_way()
+        while (task := self._tasks.get()) is not None:
+            _fulfil(*task)
+            del task  # and with it all that the work held, while the next is waited for
 
 
 async def unless_gone(request: Request, awaitable: Awaitable[T]) -> T:
@@ -112,10 +125,11 @@ async def unless_gone(request: Request, awaitable: Awaitable[T]) -> T:
         result.cancel()
 
 
-def _serve(tasks: "SimpleQueue[_Task | None]") -> None:
-    while (task := tasks.get()) is not None:
-        _fulfil(*task)
-        del task  # and with it all that the work held, while the next is waited for
+def give_way() -> None:
+    """Lets other threads go before this one, where the system knows a thread's priority."""
+    if sys.platform == "linux":
+        with suppress(OSError):
+            os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), 10)
 
 
 def _fulfil(future: Future[Any], work: Callable[[], Any]) -> None:
