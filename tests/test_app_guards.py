@@ -34,6 +34,8 @@ from easyvae.app import create_app, guards, reception, serving
 from easyvae.app.serving import Server, listen
 
 PNG = encode(Image.new("RGB", (16, 16), "teal"))
+PROGRESSIVE = encode(Image.new("RGB", (2000, 2000)), "JPEG", progressive=True)
+LAST_SCAN = PROGRESSIVE[PROGRESSIVE.rindex(b"\xff\xda") : -2]
 
 
 @pytest.fixture(scope="module")
@@ -219,8 +221,9 @@ def test_other_methods_are_refused(client: Client) -> None:
         (encode(Image.new("RGB", (64, 64)), "JPEG")[:300], 415, "not_a_picture"),
         (encode(Image.new("RGB", (64, 64)), "GIF"), 415, "not_a_picture"),
         (PNG[:60], 415, "not_a_picture"),
+        (PROGRESSIVE[:-2] + LAST_SCAN * 5000 + b"\xff\xd9", 415, "not_a_picture"),
     ],
-    ids=["empty", "html", "eps", "fits", "svg", "cut jpeg", "gif", "cut png"],
+    ids=["empty", "html", "eps", "fits", "svg", "cut jpeg", "gif", "cut png", "scans"],
 )
 def test_what_is_no_picture_is_refused(
     client: Client, file: bytes, status: int, code: str
