@@ -1,6 +1,7 @@
 """What several commands share."""
 
 import argparse
+import os
 import re
 from pathlib import Path
 from typing import Literal
@@ -49,6 +50,7 @@ def open_pictures(
         raise ValueError(
             f"kittens are at least {SMALLEST} pixels wide; the model takes {size} (--image-size)"
         )
+    _check_memory(path, count, 3 * size * size)
     images = draw_kittens(count, size=size, start=start)[0] if start else open_kittens(count, size)
     return Pictures(torch.from_numpy(images), flip=flip, origin=None if start else path)
 
@@ -57,7 +59,7 @@ def kittens_in(path: str) -> int | None:
     """Returns how many kittens `kittens:N` asks for, or `None` where `path` is a path.
 
     Raises:
-        ValueError: If N is not a number of at least 1.
+        ValueError: If N is not a number from 1 to 999,999,999.
 
     Example:
         >>> kittens_in("kittens"), kittens_in("kittens:12"), kittens_in("./kittens")
@@ -68,9 +70,30 @@ def kittens_in(path: str) -> int | None:
         return None
     if not colon:
         return KITTENS
-    if not re.fullmatch("[1-9][0-9]*", count):
-        raise ValueError(f"PATH (={path!r}) must be `kittens` or `kittens:N`, N at least 1")
+    if not re.fullmatch("[1-9][0-9]{0,8}", count):
+        raise ValueError(
+            f"PATH (={path!r}) must be `kittens` or `kittens:N`, N from 1 to 999,999,999"
+        )
     return int(count)
+
+
+def _check_memory(path: str, count: int, size: int) -> None:
+    """Refuses more kittens than half of the machine's memory holds: they are drawn into it.
+
+    Args:
+        path: What was asked for.
+        count: How many.
+        size: Bytes of each.
+    """
+    try:
+        memory = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    except (AttributeError, ValueError, OSError):  # a system that does not tell
+        return
+    if 0 < memory < 2 * count * size:
+        raise ValueError(
+            f"PATH (={path!r}) would take {count * size / 1e9:,.1f} GB of memory, and this "
+            f"machine has {memory / 1e9:,.1f} GB; half of it holds {memory // (2 * size):,}"
+        )
 
 
 def read_pictures(paths: list[str], model: VAE) -> Tensor:
