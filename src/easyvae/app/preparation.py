@@ -17,8 +17,8 @@ from easyvae.app.pending import Pending
 from easyvae.app.served import Served
 from easyvae.app.worker import give_way
 from easyvae.data import Pictures
-from easyvae.data.pictures import printable
 from easyvae.latents import GaussianMixture
+from easyvae.text import printable
 
 T = TypeVar("T")
 _log = logging.getLogger(__name__)

@@ -8,8 +8,8 @@ from easyvae.app.library import Library
 from easyvae.app.mixing import Blender
 from easyvae.app.pending import Pending
 from easyvae.app.shelf import Shelf
-from easyvae.data.pictures import printable
 from easyvae.model import VAE
+from easyvae.text import printable
 
 
 class Served:

@@ -12,11 +12,11 @@ from typing import Any
 from easyvae.cli.common import add_device, kittens_in, open_pictures
 from easyvae.cli.demo import FOLDER
 from easyvae.comparison.names import file_name
-from easyvae.data.pictures import printable
 from easyvae.evaluation.runs import read_run
 from easyvae.files import read_json
 from easyvae.model import VAE
 from easyvae.processes import choose_device
+from easyvae.text import printable
 
 WILDCARDS = frozenset({"0.0.0.0", "::"})
 LOOPBACK = frozenset({"127.0.0.1", "localhost", "::1"})
