@@ -14,11 +14,20 @@ def as_numbers(
 
     Raises:
         TypeError: If `value` is neither a number nor a tensor or sequence of them.
+        ValueError: If it is an integer beyond all floats.
     """
     try:
         return torch.as_tensor(value, dtype=dtype, device=device)
+    except OverflowError:
+        raise ValueError(f"`{name}` must be finite, and is an integer beyond all floats") from None
     except (TypeError, ValueError, RuntimeError):
         raise TypeError(f"`{name}` (={value!r}) must be a number or a sequence of them") from None
+
+
+def saturated(x: Tensor, dtype: torch.dtype) -> Tensor:
+    """Brings numbers to a dtype, and those beyond its range to its largest ones."""
+    limits = torch.finfo(dtype)
+    return x.to(dtype).clamp(limits.min, limits.max)
 
 
 def check_temperature(temperature: float) -> None:
