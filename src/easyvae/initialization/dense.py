@@ -73,7 +73,9 @@ def principal(rows: Tensor, count: int) -> tuple[Tensor, Tensor, Tensor]:
     """Finds the rows' mean (K,), their leading components (K, D), orthonormal, and variances (D,).
 
     What varies by no more than rounding is no component: rows that are alike have none. The rows
-    are centred in place. By three rounds of subspace iteration from a random start: exact to far below the noise.
+    are centred in place.
+
+    By three rounds of subspace iteration from a random start: exact to far below the noise.
 
     Reference:
         N. Halko et al., "Finding structure with randomness", 2009,

@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor
 
-from easyvae.checks import check_floats, widest
+from easyvae.checks import check_floats, unit_for, widest
 from easyvae.geometry import as_int
 from easyvae.latents.checks import saturated
 
@@ -43,15 +43,14 @@ def principal_directions(latents: Tensor, count: int = 6) -> Tensor:
         )
     if not bool(latents.isfinite().all()):
         raise ValueError("`latents` must be finite, and some are NaN or infinite")
-    # By their largest magnitude, or the sum of huge ones would be infinite.
-    size = latents.abs().max().clamp(min=torch.finfo(latents.dtype).tiny).to(widest(latents.device))
-    scaled = latents.to(size.dtype) / size
+    unit = unit_for(latents)
+    scaled = latents.to(widest(latents.device)) / unit
     centred = (scaled - scaled.mean(0)).to(torch.float64 if latents.is_cpu else torch.float32)
     _, lengths, rows = torch.linalg.svd(centred, full_matrices=False)
     rows = rows[:count]
     largest = rows.gather(1, rows.abs().argmax(1, keepdim=True))
     scale = lengths[:count, None] / (len(latents) - 1) ** 0.5
-    return saturated(rows * largest.sign() * scale * size, latents.dtype)
+    return saturated(rows * largest.sign() * scale * unit, latents.dtype)
 
 
 def attribute_direction(with_it: Tensor, without_it: Tensor) -> Tensor:

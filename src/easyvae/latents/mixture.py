@@ -6,7 +6,7 @@ from typing import Self
 import torch
 from torch import Tensor
 
-from easyvae.checks import check_floats, widest
+from easyvae.checks import check_floats, unit_for, widest
 from easyvae.geometry import as_int
 from easyvae.latents.checks import check_temperature, saturated
 from easyvae.latents.estimates import find_clusters, maximize, pooled_covariance
@@ -137,10 +137,8 @@ class GaussianMixture:
         z = latents.detach()
         # Covariances need float64: where a device has none, the CPU computes them.
         z = (z if wide == torch.float64 else z.cpu()).double()
-        # Squares of huge and of tiny latents leave the range: they are brought to about 1, by a
-        # power of two, which costs no digits.
-        scale = math.ldexp(1.0, math.frexp(float(z.abs().max()) or 1.0)[1] - 1)
-        z = z / scale
+        unit = unit_for(z)
+        z = z / unit
         centre = z.mean(0)
         z = z - centre  # distances lose no digits to a mean far from 0
         shares = find_clusters(z, components, torch.Generator().manual_seed(seed))
@@ -155,16 +153,18 @@ class GaussianMixture:
             if abs(now - before) < _TOLERANCE * z.shape[1]:
                 break
             before = now
-        factors = scale * mixture.scale_tril
+        factors = unit * mixture.scale_tril
         factors.diagonal(dim1=1, dim2=2).clamp_(min=torch.finfo(wide).tiny)
-        found = (mixture.weights, scale * (mixture.means + centre), factors)
+        found = (mixture.weights, unit * (mixture.means + centre), factors)
         weights, means, scale_tril = (saturated(x, wide).to(latents.device) for x in found)
         return cls(weights, means, scale_tril, dtype=latents.dtype)
 
     @property
     def covariances(self) -> Tensor:
         """The covariances, (K, D, D)."""
-        return self.scale_tril @ self.scale_tril.mT
+        unit = unit_for(self.scale_tril)
+        factors = self.scale_tril / unit
+        return saturated(factors @ factors.mT * unit * unit, factors.dtype)
 
     def sample(
         self,

@@ -150,9 +150,10 @@ def blend(
     if method == "lerp":
         return saturated((w * z).sum(dim), points.dtype)
     largest = _largest(z)
-    scale = _nonzero(largest.amax(0))
     u, norms = _polar(z, largest)
-    norm = (w * norms * (largest / scale)).sum(dim)
+    largest = torch.where(w > 0, largest, 0)  # what has no weight has no say in the unit either
+    scale = _nonzero(largest.amax(dim))
+    norm = (w * norms * (largest / scale.unsqueeze(dim))).sum(dim)
     return saturated(norm * _mean_direction(u, w, heaviest) * scale, points.dtype)
 
 

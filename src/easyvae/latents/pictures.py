@@ -212,7 +212,9 @@ def edit(
             raise ValueError(f"`{name}` must be finite and in the range of {z.dtype}")
     moved = z[0].flatten() + amount @ directions
     if not bool(moved.isfinite().all()) and bool(z.isfinite().all()):
-        raise ValueError(f"`amounts` must not lead beyond the range of {z.dtype}; take smaller ones")
+        raise ValueError(
+            f"`amounts` must not lead beyond the range of {z.dtype}; take smaller ones"
+        )
     return decode_all(model, moved.unflatten(-1, z.shape[1:]), z.ndim)
 
 

@@ -169,7 +169,7 @@ def _prepare_target(output: Output, x: Tensor) -> Tensor:
             f"`x` {tuple(x.shape)} must have the shape of the reconstruction "
             f"{tuple(output.reconstruction.shape)}"
         )
-    if not len(x):
+    if x.shape[0] == 0:
         raise ValueError(f"`x` {tuple(x.shape)} must have at least one image")
     x = x.to(output.reconstruction.device)
     return x.float() / 255 if x.dtype == torch.uint8 else at_least_float32(x)

@@ -51,7 +51,8 @@ def bernoulli_nll(output: Output, x: Tensor) -> Tensor:
         https://arxiv.org/abs/1907.06845
     """
     low, high = x.aminmax()
-    if not (low >= 0 and high <= 1):  # also when there is a NaN
+    # `not ... and`: also when there is a NaN. An exported program cannot look at values.
+    if not torch.compiler.is_exporting() and not (low >= 0 and high <= 1):
         raise ValueError(
             f"`x` has values from {float(low):g} to {float(high):g}, but `reconstruction`='bce' "
             "needs targets in [0, 1]; scale the data (uint8 is scaled for you), or use 'mse' "

@@ -1,10 +1,9 @@
 """The Frechet distance between two sets of features."""
 
-import math
-
 import torch
 from torch import Tensor
 
+from easyvae.checks import unit_for
 from easyvae.metrics.checks import check_rows
 
 
@@ -51,10 +50,7 @@ def frechet_distance(a: Tensor, b: Tensor) -> float:
         raise ValueError(
             f"`a` {tuple(a.shape)} and `b` {tuple(b.shape)} must have rows of one length"
         )
-    # Squares of huge and of tiny features leave the range: they are brought to about 1, by a
-    # power of two, which costs no digits.
-    largest = max(float(x.abs().max()) if x.numel() else 0.0 for x in (a, b))
-    unit = math.ldexp(1.0, math.frexp(largest or 1.0)[1] - 1)
+    unit = unit_for(a, b)
     (mean_a, root_a), (mean_b, root_b) = _moments(a, unit), _moments(b, unit)
     shift = (mean_a - mean_b).square().sum()
     overlap = torch.linalg.svdvals(root_a @ root_b.T).sum()
