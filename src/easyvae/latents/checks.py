@@ -1,6 +1,5 @@
 """Checks of arguments that the latent tools share."""
 
-import math
 from collections.abc import Sequence
 
 import torch
@@ -31,13 +30,13 @@ def saturated(x: Tensor, dtype: torch.dtype) -> Tensor:
 
 
 def check_temperature(temperature: float) -> None:
-    """Checks that a temperature is a number of at least 0.
+    """Checks that a temperature is a number from 0 to 1e6: beyond, decoders have no pictures.
 
     Raises:
         TypeError: If it is no number.
-        ValueError: If it is negative or not finite.
+        ValueError: If it is negative, larger or NaN.
     """
     if not hasattr(temperature, "__float__"):
         raise TypeError(f"`temperature` (={temperature!r}) must be a number")
-    if not (math.isfinite(temperature) and temperature >= 0):
-        raise ValueError(f"`temperature` (={temperature}) must be finite and at least 0")
+    if not 0 <= temperature <= 1e6:
+        raise ValueError(f"`temperature` (={temperature}) must be from 0 to 1e6; 1 is usual")
