@@ -1,5 +1,6 @@
 """Checks of arguments that several modules share."""
 
+import math
 import os
 from pathlib import Path
 from typing import Any
@@ -50,6 +51,20 @@ def check_floats(name: str, x: Tensor) -> None:
     if not isinstance(x, Tensor) or not x.is_floating_point():
         kind = x.dtype if isinstance(x, Tensor) else type(x).__name__
         raise TypeError(f"`{name}` must be a float tensor, not {kind}")
+
+
+def unit_for(*tensors: Tensor) -> float:
+    """Returns a power of two, over which the largest magnitude is from 1 to 2; 1 for zeros.
+
+    Where squares of huge or of tiny numbers would leave a float's range, those of the numbers over
+    this unit do not, and a power of two costs no digits.
+
+    Example:
+        >>> unit_for(torch.tensor([3.0, -5.0]), torch.zeros(2))
+        4.0
+    """
+    largest = max(float(x.detach().abs().max()) if x.numel() else 0.0 for x in tensors)
+    return math.ldexp(1.0, math.frexp(largest)[1] - 1) if largest else 1.0
 
 
 def widest(device: torch.device) -> torch.dtype:
