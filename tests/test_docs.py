@@ -85,6 +85,15 @@ def test_doctests(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
     assert doctest.testmod(importlib.import_module(name)).failed == 0
 
 
+def test_nothing_installs_a_stranger() -> None:
+    """No text or message asks the index for our name, which is another project's there."""
+    files = [*PAGES, *ROOT.glob("*.md"), ROOT / ".ci" / "run"]
+    for folder in ("src", "examples", "docs"):
+        files += (ROOT / folder).rglob("*.py")
+    asks = re.compile(r"""easyvae\[(?![a-z,]+\] @ file:)|pip install ["']?easyvae\b(?!\[)""")
+    assert [name_of(file) for file in files if asks.search(file.read_text(encoding="utf-8"))] == []
+
+
 def test_readme_is_short() -> None:
     """The README has at most 110 lines."""
     assert len(README.read_text(encoding="utf-8").splitlines()) <= 110

@@ -5,6 +5,7 @@ from importlib.util import find_spec
 import torch
 from torch import Tensor
 
+from easyvae.checks import missing
 from easyvae.latents import principal_directions
 
 MOST = 20_000
@@ -29,7 +30,7 @@ def embed_neighbours(means: Tensor) -> Tensor:
     try:
         from sklearn.manifold import TSNE
     except ImportError as error:
-        raise ImportError("t-SNE needs scikit-learn: pip install scikit-learn") from error
+        raise missing("t-SNE", "scikit-learn") from error
     count = min(_DIMENSIONS, means.shape[1], len(means) - 1)
     axes = torch.nn.functional.normalize(principal_directions(means, count))
     reduced = (means - means.mean(0)) @ axes.T
