@@ -120,7 +120,7 @@ def _add_loss(parser: argparse.ArgumentParser) -> None:
         "--beta",
         type=float,
         default=BETA,
-        help=f"weight of the KL divergence; with the default {WHY_BETA}",
+        help=f"weight of the KL divergence: with the default, {WHY_BETA}",
     )
     loss.add_argument(
         "--reconstruction",
