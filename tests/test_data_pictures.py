@@ -315,7 +315,7 @@ def test_error_survives_pickling_and_prints_one_line() -> None:
 def test_missing_pillow(monkeypatch: pytest.MonkeyPatch) -> None:
     """Without Pillow the error says what to install."""
     monkeypatch.setitem(sys.modules, "PIL", None)
-    with pytest.raises(ImportError, match=r'pip install "easyvae\[train\]"'):
+    with pytest.raises(ImportError, match=r'pip install "Pillow>=\d'):
         read_image(b"x", (3, 8, 8))
 
 

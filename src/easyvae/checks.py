@@ -75,3 +75,38 @@ def widest(device: torch.device) -> torch.dtype:
         (torch.float64, torch.float32)
     """
     return torch.float32 if device.type == "mps" else torch.float64
+
+
+FLOORS = {
+    "Pillow": "13.0",
+    "accelerate": "1.10",
+    "h11": "0.16",
+    "matplotlib": "3.9",
+    "onnx": "1.21",
+    "onnxruntime": "1.24",
+    "onnxscript": "0.6",
+    "scikit-learn": "1.7",
+    "starlette": "1.3.1",
+    "uvicorn": "0.35",
+}
+"""The lowest version of each optional package, as in pyproject.toml."""
+
+
+def missing(task: str, *packages: str) -> ImportError:
+    """Returns the error for a task whose optional packages are not all installed.
+
+    It names the packages and not an extra of ours: to pip, our name is that of an unrelated
+    project on the package index, which would be installed over this one.
+
+    Args:
+        task: What the user wanted, as the beginning of a sentence.
+        packages: All that the task needs, by their names on the index.
+
+    Example:
+        >>> print(missing("reading pictures", "Pillow"))
+        reading pictures needs Pillow: pip install "Pillow>=13.0"
+    """
+    *most, last = packages
+    names = f"{', '.join(most)} and {last}" if most else last
+    wanted = " ".join(f'"{name}>={FLOORS[name]}"' for name in packages)
+    return ImportError(f"{task} needs {names}: pip install {wanted}")

@@ -5,7 +5,7 @@ from importlib.util import find_spec
 import torch
 from torch import Tensor
 
-from easyvae.checks import unit_for
+from easyvae.checks import missing, unit_for
 from easyvae.latents import principal_directions
 
 MOST = 20_000
@@ -30,7 +30,7 @@ def embed_neighbours(means: Tensor) -> Tensor:
     try:
         from sklearn.manifold import TSNE
     except ImportError as error:
-        raise ImportError("t-SNE needs scikit-learn: pip install scikit-learn") from error
+        raise missing("t-SNE", "scikit-learn") from error
     centred = means - means.mean(0)
     centred = centred / unit_for(centred)  # or t-SNE would not see that tiny numbers differ
     count = min(_DIMENSIONS, means.shape[1], len(means) - 1)

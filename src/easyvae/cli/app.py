@@ -9,13 +9,7 @@ import webbrowser
 from pathlib import Path
 from typing import Any
 
-from easyvae.cli.common import add_device, kittens_in, open_pictures
-from easyvae.cli.demo import FOLDER
-from easyvae.comparison.names import file_name
-from easyvae.evaluation.runs import read_run
-from easyvae.files import read_json
-from easyvae.model import VAE
-from easyvae.processes import choose_device
+from easyvae.cli.common import DEMO, add_device, kittens_in, open_pictures
 from easyvae.text import printable
 
 WILDCARDS = frozenset({"0.0.0.0", "::"})
@@ -32,7 +26,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         default=[],
         metavar="FILE",
         help="a .safetensors file, a run folder or a comparison's folder; given more than once "
-        f"there is a switch between them (default: {FOLDER}, which `easyvae demo` leaves)",
+        f"there is a switch between them (default: {DEMO}, which `easyvae demo` leaves)",
     )
     parser.add_argument(
         "--images",
@@ -51,6 +45,8 @@ def run(args: argparse.Namespace) -> None:
     from easyvae.app.checking import check_models
     from easyvae.app.server import create_app
     from easyvae.app.serving import listen, serve
+    from easyvae.model import VAE
+    from easyvae.processes import choose_device
 
     if not 0 <= args.port <= 65535:
         raise ValueError(f"--port (={args.port}) must be from 0 to 65535")
@@ -103,11 +99,11 @@ def find_models(given: list[str]) -> dict[str, Path]:
         ValueError: If there is no model there.
     """
     if not given:
-        if not (Path(FOLDER) / "model.safetensors").is_file():
+        if not (Path(DEMO) / "model.safetensors").is_file():
             raise ValueError(
-                f"there is no model in {FOLDER}/: run `easyvae demo` first, or give --model"
+                f"there is no model in {DEMO}/: run `easyvae demo` first, or give --model"
             )
-        given = [FOLDER]
+        given = [DEMO]
     found: dict[str, Path] = {}
     for path in map(Path, given):
         for name, file in _models_at(path):
@@ -119,6 +115,8 @@ def find_models(given: list[str]) -> dict[str, Path]:
 
 
 def _models_at(path: Path) -> list[tuple[str, Path]]:
+    from easyvae.comparison.names import file_name
+
     if path.is_dir() and not (path / "model.safetensors").is_file():
         files = sorted((path / "models").glob("*.safetensors"))
         if not files:
@@ -148,6 +146,8 @@ def pictures_of_run(file: Path, host: str) -> str:
     Raises:
         ValueError: If the user has not agreed, or cannot be asked; it says what to pass.
     """
+    from easyvae.evaluation.runs import read_run
+
     run = read_run(file)
     if run is None or run.pictures is None:
         return "kittens"
@@ -187,6 +187,8 @@ def title_of(path: str) -> str:
 
 def _record(path: Path) -> dict[str, Any]:
     """Reads a JSON object, if there is one."""
+    from easyvae.files import read_json
+
     try:
         return read_json(path)
     except (OSError, ValueError):

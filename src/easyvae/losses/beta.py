@@ -53,7 +53,7 @@ class BetaLoss(nn.Module):
     Example:
         >>> from easyvae import VAE
         >>> model, x = VAE(channels=[8, 16], latent=4, image_size=16), torch.rand(2, 3, 16, 16)
-        >>> loss = BetaLoss(beta=0.005)
+        >>> loss = BetaLoss(beta=0.1)
         >>> loss(model(x), x).ndim
         0
         >>> loss.terms(model(x), x)._fields
