@@ -487,6 +487,20 @@ def test_the_real_t_sne(tmp_path: Path) -> None:
     assert 0.8 < float(found.std(0).mean()) < 1.2
 
 
+@pytest.mark.parametrize("size", [0.0, 1e-30, 1e30])
+def test_latents_that_hardly_differ_have_a_map(size: float) -> None:
+    """Those of pictures that are all alike are one point, and t-SNE does not crash of them."""
+    pytest.importorskip("sklearn", reason="the map of neighbours needs scikit-learn")
+    from easyvae.app.neighbours import embed_neighbours
+
+    latents = size * torch.randn(37, 4, generator=torch.Generator().manual_seed(0))
+    latents = latents if size else latents + 0.3
+    found = embed_neighbours(latents)
+    assert found.shape == (37, 2)
+    assert found.isfinite().all()
+    assert bool(found.any()) == bool(size)
+
+
 def test_work_of_clients_that_have_gone_is_dropped(tmp_path: Path) -> None:
     """What waits for its turn is not done when nobody waits for it any more."""
     import threading

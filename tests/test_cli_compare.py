@@ -1,6 +1,7 @@
 """The commands `compare` and `evaluate`."""
 
 import json
+import re
 import signal
 import subprocess
 import sys
@@ -61,6 +62,20 @@ def test_compare_leaves_a_report(
     (tmp_path / "own.png").write_bytes((out / "samples.png").read_bytes())
     source = open_source(tmp_path)  # a comparison's pictures are nobody's data
     assert (source.names, source.runs) == (["own.png"], 1)
+
+
+def test_what_a_file_of_models_leaves_out_is_as_on_the_command_line(tmp_path: Path) -> None:
+    """The architecture, the reconstruction term, and the default beta."""
+    spec = tmp_path / "models.json"
+    entries = {"a": {}, "b": {"model": {"channels": [4]}, "loss": {"beta": 2}}}
+    spec.write_text(json.dumps(entries))
+    options = "--channels 4 8 --latent 3 --image-size 16 --epochs 1 --reconstruction mse".split()
+    command = ["compare", "kittens:60", "--models", str(spec), "--out", str(tmp_path / "report")]
+    assert main([*command, *options, "--device", "cpu", "--quiet"]) == 0
+    for name, channels, beta in (("a", [4, 8], 0.1), ("b", [4], 2.0)):
+        record = json.loads((tmp_path / "report" / "runs" / name / "run.json").read_text())
+        assert record["must_match"]["model"]["channels"] == channels
+        assert re.search(rf"beta\W+{beta:g}\b.*mse", str(record["must_match"]["loss"]))
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="there is no SIGKILL")

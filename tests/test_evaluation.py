@@ -153,3 +153,15 @@ def test_own_features_are_used(model: VAE, kittens: Tensor) -> None:
 
     figures = evaluate(model, kittens[90:], features=constant).figures
     assert figures["prior_frechet"] == pytest.approx(0, abs=1e-9)
+
+
+@pytest.mark.parametrize("shape", [(3, 16, 16), (1, 16), (1, 1, 1)])
+@pytest.mark.parametrize("value", [0.0, 0.3, 1.0])
+def test_constant_images_are_measured(shape: tuple[int, ...], value: float) -> None:
+    """What compares with detail that is not there is left out, and all else is finite."""
+    model = VAE([4], 2, image_size=shape[1:], in_channels=shape[0], kernel_size=1, stride=1)
+    images = torch.full((20, *shape), value)
+    figures = evaluate(model, images, images, components=3).figures
+    assert all(figure is None or math.isfinite(figure) for figure in figures.values())
+    assert figures["sharpness"] is None
+    assert figures["slerp_contrast"] is None

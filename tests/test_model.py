@@ -4,6 +4,7 @@ import copy
 import json
 import math
 import os
+import pickle
 import stat
 from pathlib import Path
 from typing import Any, NoReturn
@@ -13,7 +14,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from easyvae import VAE, Posterior, VAEOutput, interpolate
+from easyvae import VAE, BetaLoss, Posterior, VAEOutput, interpolate
 from easyvae.blocks import ACTIVATIONS
 from easyvae.checkpoint import ModelFileError
 from easyvae.files import TensorFile, read_tensors, write_tensors
@@ -1085,3 +1086,80 @@ def test_a_large_set_goes_through_in_pieces(monkeypatch: pytest.MonkeyPatch) -> 
     assert model.encode(x).mean.requires_grad
     with torch.no_grad(), pytest.raises(ValueError, match="must have the shape"):
         model.encode(x[:, :2])
+
+
+@pytest.mark.parametrize("size", [(16,), 16, (8, 8, 8)])
+def test_models_are_objects_like_others(size: Any, tmp_path: Path) -> None:
+    """`copy`, `pickle` and `torch.save` take them whole, in the same layout."""
+    model = VAE([4, 8], 3, image_size=size, norm="batch", residual_blocks=1).eval()
+    x = torch.rand(2, *model.input_shape)
+    torch.save(model, tmp_path / "model.pt")
+    twins = [
+        copy.copy(model),
+        copy.deepcopy(model),
+        pickle.loads(pickle.dumps(model)),
+        torch.load(tmp_path / "model.pt", weights_only=False),
+    ]
+    for twin in twins:
+        assert type(twin) is VAE
+        assert twin.config == model.config
+        assert torch.equal(twin.reconstruct(x), model.reconstruct(x))
+        for a, b in zip(twin.parameters(), model.parameters(), strict=True):
+            assert a.stride() == b.stride()
+
+
+class Call(nn.Module):
+    """A method of a model as a module of its own, since that is what is exported."""
+
+    def __init__(self, model: VAE, name: str) -> None:
+        super().__init__()
+        self.model = model
+        self.name = name
+
+    def forward(self, x: Tensor) -> Any:
+        if self.name == "loss":
+            return BetaLoss(0.5, reconstruction="mse")(self.model(x), x)
+        result = getattr(self.model, self.name)(x)
+        return tuple(result) if isinstance(result, tuple) else result
+
+
+@pytest.mark.parametrize(
+    ("name", "gradients"),
+    [
+        ("encode", False),
+        ("decode", False),
+        ("reconstruct", False),
+        ("forward", False),
+        ("forward", True),
+        ("loss", True),
+    ],
+)
+@pytest.mark.parametrize("size", [(16,), 16])
+def test_exported_programs_take_any_batch(name: str, gradients: bool, size: Any) -> None:
+    """One that `torch.export` makes of a batch of 2 is right for 1, 3 and 300 too."""
+    model = VAE([4, 8], 4, image_size=size).train(gradients)
+    call, shape = Call(model, name), (4,) if name == "decode" else model.input_shape
+    with torch.set_grad_enabled(gradients):
+        program = torch.export.export(
+            call,
+            (torch.rand(2, *shape),),
+            dynamic_shapes={"x": {0: torch.export.Dim("batch", min=1)}},
+        ).module()
+        for count in (1, 3, 300):  # 3 is the number of channels too, and 300 more than a piece
+            x = torch.rand(count, *shape)
+            torch.manual_seed(0)
+            found = program(x)
+            torch.manual_seed(0)
+            torch.testing.assert_close(found, call(x))
+
+
+def test_compiled_models_take_any_batch() -> None:
+    """`torch.compile` makes one graph of a model, for batches of any size."""
+    model = VAE([4, 8], 4, image_size=(16,)).eval()
+    compiled = torch.compile(
+        lambda x: model.decode(model.encode(x).mean), dynamic=True, fullgraph=True, backend="eager"
+    )
+    with torch.no_grad():
+        for count in (2, 3, 300):
+            x = torch.rand(count, *model.input_shape)
+            torch.testing.assert_close(compiled(x), model.reconstruct(x))

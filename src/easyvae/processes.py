@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Any, Literal, TypeVar
 import torch
 from torch import Tensor, nn
 
+from easyvae.checks import missing
+
 if TYPE_CHECKING:
     from accelerate import Accelerator
 
@@ -147,9 +149,7 @@ def choose_processes(
         try:
             from accelerate import Accelerator
         except ImportError as error:
-            raise ImportError(
-                'training in several processes needs accelerate: pip install "easyvae[train]"'
-            ) from error
+            raise missing("training in several processes", "accelerate") from error
         ours = not torch.distributed.is_initialized()
         # Imported later, by torch itself, it would keep the group in its functions' defaults.
         importlib.import_module("torch.distributed.nn.functional")

@@ -898,3 +898,21 @@ def test_the_page_keeps_to_the_frames_it_may_have(browser: Any, tmp_path: Path) 
         expect(page.locator("#strip .step")).to_have_count(7)
         assert "16" in page.locator("#steps").inner_text().split()
         assert "21" not in page.locator("#steps").inner_text().split()
+
+
+def test_names_that_are_no_text(browser: Any, tmp_path: Path) -> None:
+    """Of the set, its pictures and the models: the page starts, mixes, and shows them escaped."""
+    name = "caf\udce9\x1b[2J\x07\n"
+    shown = "caf\\udce9\\x1b[2J\\x07\\n"
+    models = {name: VAE([8], 4, image_size=SIZE), f"{name}2": VAE([8, 8], 4, image_size=SIZE)}
+    pictures = make_pictures(30, SIZE, names=[f"{name}.png"] * 30)
+    app = create_app(models, pictures, title=name, cache=tmp_path)
+    with Running(app) as running, browser.new_context(viewport=DESK, locale="en-GB") as context:
+        faults: list[str] = []
+        page = context.new_page()
+        page.on("pageerror", lambda error: faults.append(str(error)))
+        page.goto(f"{running.address}/{PAIR}")
+        mixed(page)
+        expect(page.locator("body")).to_contain_text(shown)
+        expect(page.locator(".cell").first).to_have_accessible_name(re.compile(re.escape(shown)))
+        assert faults == []

@@ -14,10 +14,12 @@ the script ends with exit code 1. Such a file belongs into `tests/trust/findings
 read it from then on.
 
 Files are made from good ones: bytes changed, cut, doubled and swapped; for models also their
-header rewritten as JSON, with a right checksum or without; for zips also the fields of their
-tables; for caches and run folders also folders, pipes and devices in a file's place. What is read
-of a cache is what was written, unless it was forged with a right checksum; a cache that is taken
-for absent counts as refused. The sequence is a function of `--seed`.
+header rewritten as JSON, with a right checksum or without; for pictures also their parts (segments
+and scans of a JPEG, chunks of a PNG or WEBP) repeated, moved, exchanged and emptied, with right
+lengths and sums; for zips also the fields of their tables; for checkpoints also the shapes, kinds
+and values of their tensors; for caches and run folders also folders, pipes and devices in a file's
+place. What is read of a cache is what was written, unless it was forged with a right checksum; a
+cache that is taken for absent counts as refused. The sequence is a function of `--seed`.
 """
 
 import argparse
@@ -27,6 +29,7 @@ import io
 import json
 import os
 import random
+import re
 import resource
 import shutil
 import signal
@@ -182,6 +185,9 @@ def drawn(kind: str, size: tuple[int, int], mode: str, chance: random.Random) ->
     }
     if kind == "JPEG":
         options["progressive"] = chance.random() < 0.5
+        options["restart_marker_blocks"] = chance.choice((0, 1, 3))
+    elif chance.random() < 0.5:
+        options |= {"save_all": True, "append_images": [image.rotate(180)] * 2}
     image.save(file, kind, **options)
     return file.getvalue()
 
@@ -201,6 +207,53 @@ def gallery(chance: random.Random) -> list[tuple[str, bytes]]:
     ]
 
 
+def parts_of(data: bytes) -> list[bytes]:
+    """Takes a picture file apart: joined, the parts are the file."""
+    if data.startswith(b"\xff\xd8"):
+        # A segment each, together with the coded data behind it.
+        marks = [m.start() for m in re.finditer(rb"\xff[\xc0-\xcf\xd8-\xfe]", data)]
+        return [data[a:b] for a, b in zip(marks, [*marks[1:], len(data)], strict=True)]
+    if data.startswith(b"\x89PNG"):
+        parts, at, extra, order = [data[:8]], 8, 12, ">I"
+    else:
+        parts, at, extra, order = [data[:12]], 12, 8, "<I"
+    while at < len(data):
+        place = at if order == ">I" else at + 4
+        (length,) = struct.unpack(order, data[place : place + 4])
+        end = at + extra + length + (length % 2 if order == "<I" else 0)
+        parts.append(data[at:end])
+        at = end
+    return parts
+
+
+def rebuild(data: bytes, others: list[bytes], chance: random.Random) -> bytes:
+    """Repeats, moves, exchanges or empties parts of a picture file: each part stays sound."""
+    parts = parts_of(data)
+    for _ in range(chance.choice((1, 1, 2, 4))):
+        at = chance.randrange(1, len(parts)) if len(parts) > 1 else 0
+        kind = chance.randrange(6)
+        if kind == 0:
+            copies = chance.choice((1, 2, 30, 200, 5000))
+            parts[at:at] = [parts[at]] * min(copies, 10**6 // max(1, len(parts[at])))
+        elif kind == 1:
+            parts.insert(chance.randrange(1, len(parts) + 1), parts.pop(at))
+        elif kind == 2:
+            other = parts_of(chance.choice(others))
+            parts.insert(at, chance.choice(other))
+        elif kind == 3 and len(parts) > 2:
+            del parts[at]
+        elif kind == 4:  # an empty scan, or a part without its content
+            parts[at] = parts[at][: chance.choice((0, 2, 4, 10, 12))]
+        else:
+            extra = (
+                *(b"\xff\xd0", b"\xff\x01", b"\xff" * 999, b"\xff\xdd\0\4\0\1"),
+                *(b"\xff\xda\0\x08\1\1\0\1\x3f\x10", b"\xff\xc9\0\x0b\x08\0\1\0\1\1\1\x11\0"),
+                *(b"\0\0\0\0IDAT\x35\xaf\x06\x1e", b"\0\0\0\0abCd\0\0\0\0", b"EXIF\0\0\0\0"),
+            )
+            parts.insert(at, chance.choice(extra) * chance.choice((1, 1, 40, 3000)))
+    return b"".join(parts)
+
+
 def scan(folder: Path, shape: tuple[int, ...]) -> None:
     """Looks at a folder in every way that there is."""
     load_pictures(folder, shape)
@@ -217,7 +270,10 @@ def pictures(folder: Path, chance: random.Random) -> Iterator[Callable[[], objec
     (folder / "good.png").write_bytes(good[-1][1])
     path = folder / "fuzzed.png"
     while True:
-        path.write_bytes(damage(chance.choice(everything), everything, chance))
+        data = chance.choice(everything)
+        how = chance.randrange(3)  # bytes, parts, or both
+        data = data if how == 0 else rebuild(data, everything, chance)
+        path.write_bytes(data if how == 1 else damage(data, everything, chance))
         shape = chance.choice((SHAPE, (1, 5, 9)))
         yield partial(scan, folder, shape)
 
