@@ -150,6 +150,7 @@ def test_links_lead_somewhere(page: Path) -> None:
     assert [target for target in targets if not (page.parent / target).exists()] == []
 
 
+@pytest.mark.slow
 def test_pages_build(tmp_path: Path) -> None:
     """The pages build without a warning."""
     pytest.importorskip("sphinx", reason="sphinx is not installed")

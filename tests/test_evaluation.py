@@ -42,6 +42,22 @@ def test_figures_are_those_of_their_definitions(model: VAE, kittens: Tensor) -> 
     assert set(figures) == set(FIGURES)
 
 
+def test_fit_and_evaluate_agree(kittens: Tensor, either_precision: str) -> None:
+    """Whatever the precision of training, its validation is in float32, as `evaluate` is.
+
+    The KL divergence has no noise in it. The reconstruction term is that of other draws, so it is
+    compared to within a share of what those make.
+    """
+    del either_precision  # "auto" is one, then the other
+    torch.manual_seed(0)
+    model = VAE(channels=[8, 16, 32], latent=8, image_size=32)
+    options = {"epochs": 2, "validation": kittens[90:], "progress": False, "device": "cpu"}
+    history = fit(model, kittens[:90], loss=BetaLoss(0.1), **options)
+    figures = evaluate(model, kittens[90:]).figures
+    assert history["val_kl"][-1] == pytest.approx(figures["kl"], rel=1e-6)
+    assert history["val_reconstruction"][-1] == pytest.approx(figures["reconstruction"], rel=1e-3)
+
+
 def test_the_kl_per_dimension_adds_up(model: VAE, kittens: Tensor) -> None:
     """The latents' KL divergences add up to the whole."""
     found = evaluate(model, kittens[90:])
