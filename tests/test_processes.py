@@ -46,7 +46,9 @@ def test_two_processes_equal_one(together: Path, tmp_path: Path) -> None:
     """
     two_processes.equal_one(tmp_path)
     ranks = [load_file(together / "equal" / name) for name in "01"]
-    for name, weight in load_file(tmp_path / "alone").items():
+    alone = load_file(tmp_path / "alone")
+    assert alone["1.reconstruction.log_scale"] != 0
+    for name, weight in alone.items():
         assert torch.equal(ranks[0][name], ranks[1][name])
         assert (ranks[0][name] - weight).abs().max() < 1e-5
 

@@ -18,9 +18,9 @@ from typing import Any
 
 import torch
 from safetensors.torch import save_file
-from torch import Tensor
+from torch import Tensor, nn
 
-from easyvae import VAE, checkpoint, cli, fit, training
+from easyvae import VAE, BetaLoss, checkpoint, cli, fit, training
 from easyvae.locks import drop_lock, take_lock
 from easyvae.processes import choose_processes
 from easyvae.trainer import Trainer
@@ -36,18 +36,31 @@ def noise(*shape: int) -> Tensor:
     return torch.rand(*shape, generator=torch.Generator().manual_seed(1))
 
 
-def save(model: VAE, path: str) -> None:
+class Learned(nn.Module):
+    """A reconstruction term with a parameter of its own."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.log_scale = nn.Parameter(torch.zeros(1))
+
+    def forward(self, output: Any, x: Tensor) -> Tensor:
+        error = (output.reconstruction - x).abs().flatten(1)
+        return (error / self.log_scale.exp() + self.log_scale).sum(1)
+
+
+def save(model: nn.Module, path: str) -> None:
     save_file({key: value.contiguous() for key, value in model.state_dict().items()}, path)
 
 
 def equal_one(out: Path) -> None:
-    """Trains 20 steps of 64: in two processes, or alone."""
+    """Trains 20 steps of 64, the model and a parameter of the loss: in two processes, or alone."""
     images = (256 * noise(1280, 3, 16, 16)).byte()
     torch.manual_seed(0)
     model = VAE([16, 32], 8, image_size=16)
     options: dict[str, Any] = {"progress": False, "device": "cpu", "precision": "float32"}
-    fit(model, images, batch_size=64, epochs=1, validation=None, **options)
-    save(model, str(out / RANK))
+    loss = BetaLoss(reconstruction=Learned())
+    fit(model, images, loss=loss, batch_size=64, epochs=1, validation=None, **options)
+    save(nn.ModuleList([model, loss]), str(out / RANK))
 
 
 class EnoughError(Exception):

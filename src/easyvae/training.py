@@ -107,7 +107,8 @@ def fit(
             learning rate is its own affair.
         lr: Learning rate of the default optimizer, 0.002 if `None`.
         device: "auto" (a GPU if there is one) or a device.
-        precision: "float32", "bfloat16" (autocast), or "auto": bfloat16 where it is fast.
+        precision: Of training: "float32", "bfloat16" (autocast), or "auto": bfloat16 where it is
+            fast. Validation is in float32, as all that measures a model.
         seed: Seed of the split, the order of the images, and the noise.
         out: A run folder, see `easyvae.checkpoint.RunFolder`. With one, Ctrl-C and SIGTERM
             leave a checkpoint.
