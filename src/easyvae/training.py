@@ -285,12 +285,12 @@ def _save(folder: RunFolder, trainer: Trainer, at: Progress, *, best: bool = Fal
     """Writes a checkpoint in the first process; a full disk there ends the run in all."""
 
     def write() -> None:
+        trainer.check_finite(at.step)
         # The model first: killed between the two, the run would do this epoch again.
         if best:
             folder.save_model(trainer.model)
         folder.save(at, trainer.model, trainer.loss, trainer.optimizer)
 
-    trainer.check_finite(at.step)
     trainer.processes.together(write, "writing a checkpoint")
 
 
@@ -377,7 +377,7 @@ def _settings(
     model, description = trainer.model, Description()
     config = model.config
     loss = description.of("loss", trainer.loss)
-    loss.pop("reduction")  # of what a call of the loss returns, which training does not ask
+    loss.pop("reduction", None)  # of what a call of the loss returns, which training does not ask
     names = {id(p): name for name, p in trainer.objective.named_parameters()}
     optimizer = describe_optimizer(trainer.optimizer, names, description)
     with torch.device("meta"):
