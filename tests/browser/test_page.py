@@ -29,6 +29,8 @@ BROWSER = (
 pytestmark = pytest.mark.skipif(BROWSER is None, reason="no Chromium: apt-get install chromium")
 
 expect = playwright_api.expect
+# A fact that another case of the same test shows as well: the gate looks at them all.
+AGAIN = pytest.mark.slow
 SIZE = 32
 DESK = {"width": 1440, "height": 900}
 PHONE = {"width": 390, "height": 844}
@@ -580,7 +582,7 @@ def test_new_kittens(open_page: Open) -> None:
 @pytest.mark.parametrize(
     "state",
     [
-        PAIR + "&t=320&method=lerp&steps=7",
+        pytest.param(PAIR + "&t=320&method=lerp&steps=7", marks=AGAIN),
         "#a=p3&b=s4t90&c=p9~1.5&mode=several&weights=20-50-30-1",
     ],
 )
@@ -654,7 +656,10 @@ def test_a_gone_upload_is_said_kindly(open_page: Open) -> None:
     expect(slot(page, "B")).to_contain_text("Kitten 5")
 
 
-@pytest.mark.parametrize("lost", ["api/info", "static/map.js", "static/es.json"])
+@pytest.mark.parametrize(
+    "lost",
+    ["api/info", *(pytest.param(f"static/{n}", marks=AGAIN) for n in ("map.js", "es.json"))],
+)
 def test_a_page_that_cannot_be_loaded_says_so(open_page: Open, lost: str) -> None:
     """In the reader's language, for as long as it is so, with a way out."""
     page = open_page(PAIR, locale="es-ES", expected="ERR_FAILED")
@@ -710,7 +715,7 @@ def test_dark_and_light(open_page: Open) -> None:
     expect(button).to_have_attribute("aria-pressed", "false")
 
 
-@pytest.mark.parametrize("locale", ["en-GB", "es-ES"])
+@pytest.mark.parametrize("locale", [pytest.param("en-GB", marks=AGAIN), "es-ES"])
 @pytest.mark.parametrize("state", [PAIR, FOUR], ids=["pair", "four"])
 def test_all_is_on_one_screen(open_page: Open, state: str, locale: str) -> None:
     """On a desk: gallery, slots, mix, sliders, map and edit, without scrolling."""
@@ -758,7 +763,7 @@ SMALL = """() => [...document.querySelectorAll('button, a[href], select, input')
   .map((e) => e.outerHTML.slice(0, 90))"""
 
 
-@pytest.mark.parametrize("locale", ["en-GB", "es-ES"])
+@pytest.mark.parametrize("locale", [pytest.param("en-GB", marks=AGAIN), "es-ES"])
 def test_on_a_phone(open_page: Open, locale: str) -> None:
     """One column, nothing wider than the screen, everything large enough for a thumb."""
     page = open_page(viewport=PHONE, has_touch=True, is_mobile=True, locale=locale)
@@ -839,10 +844,10 @@ def axe(tmp_path_factory: pytest.TempPathFactory) -> str:
 @pytest.mark.parametrize(
     ("state", "size"),
     [
-        ("", DESK),
+        pytest.param("", DESK, marks=AGAIN),
         (PAIR, DESK),
-        (PAIR, PHONE),
-        (PAIR + "&tab=new", DESK),
+        pytest.param(PAIR, PHONE, marks=AGAIN),
+        pytest.param(PAIR + "&tab=new", DESK, marks=AGAIN),
         ("#a=p3&b=p17&c=p8&mode=several&tab=own", DESK),
     ],
     ids=["empty", "pair", "phone", "new", "several"],
