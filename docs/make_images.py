@@ -13,7 +13,7 @@ from easyvae.plots import save_images
 
 CHANNELS = [32, 64, 128, 256]
 LATENT = 64
-BETA = 0.5
+BETA = 0.1
 KITTENS = 8000
 EPOCHS = 8
 COLUMNS = 10

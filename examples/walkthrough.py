@@ -91,7 +91,7 @@ example = images[int((factors["coat"] == coats.index("ginger")).argmax())]
 darker = edit(model, example, attribute_direction(black, ginger), torch.linspace(0, 1, 5))
 save_images(darker, OUT / "ginger-to-black.png", scale=2)
 
-# %% New kittens, straight from the prior. A small BETA leaves gaps there; try 1 for better ones
+# %% New kittens, straight from the prior. A BETA far below 0.1 leaves gaps there
 generator = torch.Generator(DEVICE).manual_seed(0)
 samples = model.sample(20, temperature=0.8, generator=generator)
 save_images(samples, OUT / "samples.png", columns=10, scale=2)

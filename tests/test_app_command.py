@@ -1,20 +1,24 @@
 """The command `easyvae app`: what it serves, and how it says what is wrong."""
 
+import io
 import json
 import os
 import re
+import shlex
 import signal
 import socket
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from app_tools import Image, encode, httpx, make_model, make_pictures
+from app_tools import httpx, make_model
 from easyvae import VAE
 from easyvae.cli import app as command
 from easyvae.cli import main
+from easyvae.data.pictures import printable
 
 
 def test_without_a_model_it_says_how_to_make_one(
@@ -81,7 +85,7 @@ def test_a_missing_extra_is_named(
         monkeypatch.delitem(sys.modules, name)
     monkeypatch.setitem(sys.modules, "starlette", None)
     assert main(["app", "--model", str(tmp_path / "m.safetensors")]) == 1
-    assert 'pip install "easyvae[app]"' in capsys.readouterr().err
+    assert 'pip install "starlette>=' in capsys.readouterr().err
 
 
 def test_models_are_found_and_named(tmp_path: Path) -> None:
@@ -115,22 +119,100 @@ def test_a_set_has_a_title(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> N
         assert command.title_of(path) == "cats"
 
 
-def test_the_pictures_are_those_of_the_run(tmp_path: Path) -> None:
-    """If its settings tell and they are still there, else kittens."""
-    cats = tmp_path / "cats"
-    cats.mkdir()
-    for i, pixels in enumerate(make_pictures(12).images):
-        (cats / f"{i}.png").write_bytes(encode(Image.fromarray(pixels.permute(1, 2, 0).numpy())))
+def run_naming(folder: Path, pictures: Any) -> Path:
+    """Makes a run folder of a stranger, and returns its model's file."""
+    folder.mkdir(parents=True)
+    make_model().save(folder / "model.safetensors")
+    known = {"data": "a", "validation": None, "seed": 0}
+    (folder / "run.json").write_text(json.dumps({"pictures": pictures, "must_match": known}))
+    return folder / "model.safetensors"
+
+
+class Terminal(io.StringIO):
+    """Somebody who answers, and whom questions reach."""
+
+    def isatty(self) -> bool:
+        return True
+
+
+def test_kittens_need_no_question(tmp_path: Path) -> None:
+    """Those that a run was trained on, up to a number, and those where it does not tell."""
     options = "--channels 4 --latent 2 --image-size 16 --epochs 1 --device cpu --quiet".split()
-    for path, origin in ((str(cats), str(cats)), ("kittens:12", "kittens:12")):
-        out = tmp_path / f"run-{Path(path).name}"
-        assert main(["train", path, *options, "--out", str(out)]) == 0
-        assert command.trained_on(out / "model.safetensors") == origin
-    for file in cats.iterdir():
-        file.unlink()
-    cats.rmdir()
-    assert command.trained_on(tmp_path / "run-cats" / "model.safetensors") == "kittens"
-    assert command.trained_on(tmp_path / "nowhere.safetensors") == "kittens"
+    assert main(["train", "kittens:12", *options, "--out", str(tmp_path / "run")]) == 0
+    for host in ("127.0.0.1", "0.0.0.0"):
+        for file, pictures in (
+            (tmp_path / "run" / "model.safetensors", "kittens:12"),
+            (tmp_path / "nowhere.safetensors", "kittens"),
+        ):
+            assert command.pictures_of_run(file, host) == pictures
+    most = run_naming(tmp_path / "most", f"kittens:{command.MOST_KITTENS}")
+    assert command.pictures_of_run(most, "::1") == f"kittens:{command.MOST_KITTENS}"
+    assert command.pictures_of_run(run_naming(tmp_path / "array", None), "::1") == "kittens"
+
+
+STRANGE = [
+    "/etc",
+    "../..",
+    "cats.zip",
+    "kittens:50000000",
+    "kittens:x",
+    "//host/share",
+    "./kittens",
+]
+
+
+@pytest.mark.parametrize("named", [*STRANGE, "a\x1b[2J\x07\nb\udce9"])
+@pytest.mark.parametrize("host", ["127.0.0.1", "0.0.0.0"])
+def test_what_a_run_names_is_not_opened_by_itself(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    named: str,
+    host: str,
+) -> None:
+    """Nothing of it is looked at; the error has the whole path, and what to pass."""
+    monkeypatch.chdir(tmp_path)
+    file = run_naming(tmp_path / "run", named)
+    monkeypatch.setattr(command, "open_pictures", None)  # to open any would be an error
+    if host == "0.0.0.0":  # beyond this machine no question will do
+        monkeypatch.setattr(sys, "stdin", Terminal("y\n"))
+        monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
+    options = ["--model", str(file), "--host", host, "--port", "0", "--no-browser"]
+    assert main(["app", *options]) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.isprintable()
+    whole = os.path.abspath(named)  # noqa: PTH100  # as the command does: `resolve` asks the disk
+    shown = printable(named if named.startswith("kittens:") else whole)
+    assert f"--images {shlex.quote(shown)}, or --images kittens" in line
+
+
+@pytest.mark.parametrize(("answer", "agreed"), [("y", True), ("YES", True), ("", False), ("n", 0)])
+def test_in_a_terminal_it_asks(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, answer: str, agreed: bool
+) -> None:
+    """It shows the whole path, printable; only a yes is one."""
+    monkeypatch.chdir(tmp_path)
+    file = run_naming(tmp_path / "run", "cats\x1b\n")
+    said = Terminal()
+    monkeypatch.setattr(sys, "stdin", Terminal(f"{answer}\n" if answer else ""))
+    monkeypatch.setattr(sys, "stderr", said)
+    if agreed:
+        assert command.pictures_of_run(file, "localhost") == str(tmp_path / "cats\x1b\n")
+    else:
+        with pytest.raises(ValueError, match="--images kittens"):
+            command.pictures_of_run(file, "localhost")
+    assert str(tmp_path / "cats\\x1b\\n") in said.getvalue()
+
+
+@pytest.mark.parametrize("options", [["--images", "nowhere"], []])
+def test_with_images_given_no_run_is_read(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], options: list[str]
+) -> None:
+    """Only without is what is wrong with its settings of any interest."""
+    file = run_naming(tmp_path / "run", ["/etc"])
+    assert main(["app", "--model", str(file), "--port", "0", "--no-browser", *options]) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert ("nowhere" if options else "run.json: is not a run's settings: `pictures`") in line
 
 
 @pytest.mark.skipif(os.name != "posix", reason="stopped by a signal")

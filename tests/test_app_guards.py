@@ -2,8 +2,12 @@
 
 import contextlib
 import json
+import os
 import select
+import signal
 import socket
+import subprocess
+import sys
 import threading
 import time
 import zlib
@@ -30,6 +34,8 @@ from easyvae.app import create_app, guards, reception, serving
 from easyvae.app.serving import Server, listen
 
 PNG = encode(Image.new("RGB", (16, 16), "teal"))
+PROGRESSIVE = encode(Image.new("RGB", (2000, 2000)), "JPEG", progressive=True)
+LAST_SCAN = PROGRESSIVE[PROGRESSIVE.rindex(b"\xff\xda") : -2]
 
 
 @pytest.fixture(scope="module")
@@ -215,8 +221,9 @@ def test_other_methods_are_refused(client: Client) -> None:
         (encode(Image.new("RGB", (64, 64)), "JPEG")[:300], 415, "not_a_picture"),
         (encode(Image.new("RGB", (64, 64)), "GIF"), 415, "not_a_picture"),
         (PNG[:60], 415, "not_a_picture"),
+        (PROGRESSIVE[:-2] + LAST_SCAN * 5000 + b"\xff\xd9", 415, "not_a_picture"),
     ],
-    ids=["empty", "html", "eps", "fits", "svg", "cut jpeg", "gif", "cut png"],
+    ids=["empty", "html", "eps", "fits", "svg", "cut jpeg", "gif", "cut png", "scans"],
 )
 def test_what_is_no_picture_is_refused(
     client: Client, file: bytes, status: int, code: str
@@ -458,6 +465,72 @@ def test_fifty_uploads_at_once_are_taken_in_turn(tmp_path: Path) -> None:
         assert running.alive()
 
 
+def test_a_slow_decoder_holds_up_nobody(tmp_path: Path) -> None:
+    """While one picture is decoded for ever others are, mixes are drawn, and the server ends."""
+    app = make_app(tmp_path)
+    gate, started = threading.Event(), threading.Event()
+    shelf = app.state.mixer.shelf
+    add = shelf.add
+    slow = encode(Image.new("RGB", (16, 16), "red"))
+
+    def add_slowly(data: bytes) -> str:
+        if data == slow:
+            started.set()
+            gate.wait(60)
+        return str(add(data))
+
+    shelf.add = add_slowly
+    with Running(app) as running, running.raw() as connection:
+        connection.sendall(HEAD + b"Content-Length: %d\r\n\r\n" % len(slow) + slow)
+        assert started.wait(20)
+        with many_clients() as clients:
+            answer = clients.post(f"{running.address}/api/uploads", content=PNG)
+            assert answer.status_code == 201
+            query = f"model={app.state.mixer.models[0].id}&refs={answer.json()['ref']},s1t80"
+            assert clients.get(f"{running.address}/api/mix.png?{query}").status_code == 200
+        began = time.monotonic()
+    try:
+        assert time.monotonic() - began < 5  # a second of grace, on a busy machine
+    finally:
+        gate.set()
+
+
+@pytest.mark.skipif(os.name != "posix", reason="stopped by a signal")
+def test_a_slow_decoder_does_not_hold_the_process(tmp_path: Path) -> None:
+    """Ctrl-C ends it while a picture is decoded, which nothing can interrupt."""
+    script = """
+import sys, threading, time
+from pathlib import Path
+sys.path.insert(0, sys.argv[2])
+from app_tools import httpx, make_app
+from easyvae.app.serving import listen, serve
+
+app = make_app(Path(sys.argv[1]))
+app.state.mixer.shelf.add = lambda data: (print("decoding", flush=True), time.sleep(60))
+bound = listen("127.0.0.1", 0)
+address = f"http://127.0.0.1:{bound.getsockname()[1]}/api/uploads"
+send = lambda: httpx.post(address, content=b"x", timeout=60)
+try:
+    serve(app, bound, ready=threading.Thread(target=send, daemon=True).start)
+except KeyboardInterrupt:
+    pass
+"""
+    process = subprocess.Popen(
+        [sys.executable, "-c", script, str(tmp_path), str(Path(__file__).parent)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    try:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "decoding\n"
+        process.send_signal(signal.SIGINT)
+        _, said = process.communicate(timeout=20)
+    finally:
+        process.kill()
+    assert "Traceback" not in said
+
+
 def test_a_client_that_gives_up_waiting_frees_its_place(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -513,6 +586,40 @@ def test_html_in_a_file_name_is_text(tmp_path: Path) -> None:
         assert answer.json()[0] == "<img src=x onerror=alert(1)>\\n.png"
         step = client.get(f"/api/step.png?model={client.model()}&refs=p1,p2&steps=3")
         assert 'filename="i-cats-step-1-of-3.png"' in step.headers["content-disposition"]
+
+
+@pytest.mark.parametrize(
+    ("name", "shown"),
+    [
+        ("caf\udce9", "caf\\udce9"),
+        ("\x1b]0;evil\x07\r\n", "\\x1b]0;evil\\x07\\r\\n"),
+        ("\u202egnp.exe", "\\u202egnp.exe"),
+    ],
+    ids=["latin-1", "escapes", "right to left"],
+)
+def test_names_that_are_no_text_are_shown_escaped(tmp_path: Path, name: str, shown: str) -> None:
+    """Of the set, its pictures, a model and what fails: the page needs text to start."""
+
+    def fail(_: object) -> Any:
+        raise ValueError(f"no {name}")
+
+    failing = make_model(seed=1)
+    failing.encode = fail  # type: ignore[method-assign]
+    app = create_app(
+        {name: make_model(), f"{name}2": failing},
+        make_pictures(names=[name] * 40),
+        title=name,
+        cache=tmp_path,
+    )
+    with client_of(app) as client:
+        step = client.get(f"/api/step.png?model={client.model()}&refs=p1,p2&steps=3")
+        assert step.headers["content-disposition"].isprintable()
+        failed = wait_until(lambda: client.json("/api/info")["models"][1]["failed"])
+        assert failed == f"{shown}2: no {shown}"
+        info = client.json("/api/info")
+        assert info["pictures"]["title"] == shown
+        assert [model["name"] for model in info["models"]] == [shown, f"{shown}2"]
+        assert client.json("/api/sheets/0.json") == [shown] * 40
 
 
 def test_dots_in_names_lead_nowhere(tmp_path: Path) -> None:

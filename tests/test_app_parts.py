@@ -128,6 +128,66 @@ def test_damaged_latents_are_computed_again(tmp_path: Path, damage: str) -> None
     assert torch.equal(open_latents(model, pictures, cache, name, lambda done: None)[0], means)
 
 
+@pytest.mark.parametrize(
+    "layout",
+    [
+        torch.zeros(5, 2, dtype=torch.int64),
+        torch.zeros(5, 2, dtype=torch.float64),
+        torch.zeros(5, 2).to(torch.float8_e4m3fn),
+        torch.zeros(5, 2, dtype=torch.complex64),
+        torch.full((5, 2), torch.nan),
+        torch.zeros(6, 2),
+        torch.zeros(10),
+    ],
+    ids=["integers", "doubles", "eight bits", "complex", "NaN", "more rows", "one column"],
+)
+def test_tensors_of_another_kind_are_as_good_as_none(tmp_path: Path, layout: torch.Tensor) -> None:
+    """Also where the checksum is right: latents, mixtures and maps are finite float32."""
+    cache = TensorCache(tmp_path)
+    cache.save("map-x", {"layout": torch.zeros(5, 2)})
+    assert cache.load("map-x", {"layout": (5, 2)}) is not None
+    cache.save("map-x", {"layout": layout})
+    assert cache.load("map-x", {"layout": (5, 2)}) is None
+
+
+@pytest.mark.parametrize("kind", ["pipe", "folder", "device", "nested", "long"])
+def test_what_is_no_tensor_file_is_as_good_as_none(tmp_path: Path, kind: str) -> None:
+    """Nothing is waited for, and nothing raised, whatever there is in its place."""
+    if kind in ("pipe", "device") and not hasattr(os, "mkfifo"):
+        pytest.skip("there are no pipes with a name, and no devices")
+    cache, path = TensorCache(tmp_path), tmp_path / "map-x.safetensors"
+    if kind == "pipe":
+        os.mkfifo(path)
+    elif kind == "folder":
+        path.mkdir()
+    elif kind == "device":
+        path.symlink_to("/dev/zero")
+    else:
+        text = b"[" * 80_000 if kind == "nested" else b"[" * 2**21
+        path.write_bytes(len(text).to_bytes(8, "little") + text)
+    assert cache.load("map-x", {"layout": (5, 2)}) is None
+    cache.save("map-x", {"layout": torch.zeros(5, 2)})
+    known = cache.load("map-x", {"layout": (5, 2)})
+    assert (known is None) == (kind in ("pipe", "folder"))  # which stay as they are
+
+
+@pytest.mark.parametrize("weights", [[-1.0, 1, 1], [0.0, 0, 0], [0.2, 0.2, 0.2]])
+def test_a_mixture_that_nothing_can_be_drawn_from_is_fitted_again(
+    tmp_path: Path, weights: list[float]
+) -> None:
+    """Its weights are shares."""
+    cache = TensorCache(tmp_path)
+    samples = torch.randn(60, 3, generator=torch.Generator().manual_seed(0))
+    fitted = open_mixture(samples, cache, "x")
+    forged = {
+        "weights": torch.tensor(weights),
+        "means": fitted.means,
+        "scale_tril": fitted.scale_tril,
+    }
+    cache.save("mixture-x", forged)
+    assert torch.equal(open_mixture(samples, cache, "x").weights, fitted.weights)
+
+
 def test_another_model_or_set_has_other_latents() -> None:
     """The cache is kept under a hash of the weights and of the pictures."""
     names = {
@@ -425,6 +485,20 @@ def test_the_real_t_sne(tmp_path: Path) -> None:
     assert found.shape == (60, 2)
     assert torch.allclose(found.mean(0), torch.zeros(2), atol=1e-3)
     assert 0.8 < float(found.std(0).mean()) < 1.2
+
+
+@pytest.mark.parametrize("size", [0.0, 1e-30, 1e30])
+def test_latents_that_hardly_differ_have_a_map(size: float) -> None:
+    """Those of pictures that are all alike are one point, and t-SNE does not crash of them."""
+    pytest.importorskip("sklearn", reason="the map of neighbours needs scikit-learn")
+    from easyvae.app.neighbours import embed_neighbours
+
+    latents = size * torch.randn(37, 4, generator=torch.Generator().manual_seed(0))
+    latents = latents if size else latents + 0.3
+    found = embed_neighbours(latents)
+    assert found.shape == (37, 2)
+    assert found.isfinite().all()
+    assert bool(found.any()) == bool(size)
 
 
 def test_work_of_clients_that_have_gone_is_dropped(tmp_path: Path) -> None:

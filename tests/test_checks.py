@@ -1,11 +1,13 @@
 """Checks that latent tools and metrics share: their errors name the argument."""
 
+import tomllib
+from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 
-from easyvae.checks import check_floats, check_tensor, widest
+from easyvae.checks import FLOORS, check_floats, check_tensor, missing, widest
 
 
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float32, torch.float64])
@@ -39,3 +41,20 @@ def test_the_widest_float_is_one_that_the_device_has() -> None:
     """Apple's GPUs have none of 64 bits."""
     assert widest(torch.device("mps")) == torch.float32
     assert widest(torch.device("cpu")) == widest(torch.device("cuda", 1)) == torch.float64
+
+
+def test_the_lowest_versions_are_those_of_the_extras() -> None:
+    """A message about a missing package asks for the version that pyproject.toml asks for."""
+    project = tomllib.loads((Path(__file__).parents[1] / "pyproject.toml").read_text())["project"]
+    extras = project["optional-dependencies"].values()
+    packages = [package.split(" >= ") for extra in extras for package in extra if ">=" in package]
+    asked = dict(packages)
+    assert {name: asked[name] for name in FLOORS} == FLOORS
+
+
+def test_a_missing_package_is_named_with_its_own_installation() -> None:
+    """All packages of the task are named, and no extra of ours."""
+    assert str(missing("the mixer", "starlette", "uvicorn", "Pillow")) == (
+        "the mixer needs starlette, uvicorn and Pillow: "
+        'pip install "starlette>=1.3.1" "uvicorn>=0.35" "Pillow>=13.0"'
+    )

@@ -12,7 +12,7 @@ import pytest
 import torch
 
 from easyvae import VAE, interpolate
-from easyvae.cli import COMMANDS, demo, main, make_parser
+from easyvae.cli import COMMANDS, demo, main
 from easyvae.kittens import draw_kittens
 
 Image = pytest.importorskip("PIL.Image")
@@ -297,14 +297,6 @@ def test_bad_input_is_one_line_and_exit_code_2(
     assert not left
 
 
-def test_every_command_has_help() -> None:
-    """`--help` of each ends with exit code 0."""
-    for command in COMMANDS:
-        with pytest.raises(SystemExit) as stop:
-            make_parser().parse_args([command, "--help"])
-        assert stop.value.code == 0
-
-
 def test_python_dash_m_is_the_same() -> None:
     """`python -m easyvae --version` names the version."""
     done = subprocess.run(
@@ -355,6 +347,75 @@ def test_an_empty_path_is_not_the_current_folder(
     assert main([*arguments, "--channels", "4", "--image-size", "16", "--quiet"]) == 2
     assert "is empty" in capsys.readouterr().err
     assert not [p for p in tmp_path.rglob("*") if p.is_file()]
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        FileNotFoundError(2, "No such file", "a\x1b[2J\a\nb\udce9"),
+        ValueError("a\x1b[2J\a\nb\udce9: is no model"),
+        RuntimeError("a\x1b[2J\a b\udce9"),
+    ],
+)
+def test_an_error_is_one_line_that_can_be_printed(
+    error: Exception, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whatever name a file has, its error neither commands the terminal nor forges a line."""
+
+    def fail(_: object) -> None:
+        raise error
+
+    monkeypatch.setattr(COMMANDS["info"], "run", fail)
+    assert main(["info", "x"]) in (1, 2)
+    said = capsys.readouterr().err
+    assert said.endswith("\n")
+    assert said[:-1].isprintable()
+    assert r"\x1b[2J\x07" in said
+
+
+def test_training_twice_in_one_folder_goes_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """What the first run has drawn is no data of the second, which resumes."""
+    for i, pixels in enumerate(draw_kittens(20, size=16)[0]):
+        Image.fromarray(pixels.transpose(1, 2, 0)).save(tmp_path / f"{i}.png")
+    monkeypatch.chdir(tmp_path)
+    assert main(["train", ".", *TRAIN]) == 0
+    assert list(tmp_path.glob("runs/*/curves.png"))
+    assert "20 pictures, 0 byte-identical copies, 0 unreadable" in capsys.readouterr().err
+    assert main(["train", ".", *TRAIN]) == 0
+    said = capsys.readouterr().err
+    assert "20 pictures" in said
+    assert "1 run folder left out" in said
+    assert main(["train", "runs/" + tmp_path.name, *TRAIN]) == 2
+    assert "holds a run or comparison of easyvae" in capsys.readouterr().err
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="this system has no named pipes")
+@pytest.mark.parametrize("name", ["run.json", ".lock", "history.csv", "curves.png"])
+def test_a_pipe_in_a_run_folder_is_not_waited_for(
+    name: str, folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A run folder may be anyone's: what is in a file's place there is refused, by its path."""
+    os.mkfifo(tmp_path / name)
+    assert main(["train", str(folder), *TRAIN, "--out", str(tmp_path), "--quiet"]) in (1, 2)
+    said = capsys.readouterr().err
+    refused = f"{tmp_path / name}: is not a regular file"
+    if name == "history.csv":  # of a run that is not there
+        refused = "holds history.csv but no run.json"
+    assert refused in said
+    assert (tmp_path / name).is_fifo()
+
+
+def test_without_matplotlib_a_run_has_no_curves(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """It is trained all the same, and a line names what to install."""
+    monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
+    assert main(["train", "kittens:30", *TRAIN, "--out", str(tmp_path), "--quiet"]) == 0
+    said = capsys.readouterr()
+    assert said.err.startswith("no curves.png: plotting needs matplotlib: pip install ")
+    assert "curves" not in said.out
 
 
 def test_torchs_errors_are_one_line(capsys: pytest.CaptureFixture[str]) -> None:

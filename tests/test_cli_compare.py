@@ -1,7 +1,7 @@
 """The commands `compare` and `evaluate`."""
 
 import json
-import os
+import re
 import signal
 import subprocess
 import sys
@@ -15,6 +15,7 @@ import torch
 from easyvae import VAE
 from easyvae.cli import main
 from easyvae.data import Pictures, split
+from easyvae.data.sources import open_source
 from easyvae.evaluation import evaluate
 from easyvae.kittens import draw_kittens
 
@@ -58,23 +59,41 @@ def test_compare_leaves_a_report(
     record = json.loads(capsys.readouterr().out)
     assert record["models"]["mine"]["epochs"] is None
     assert record == json.loads((out / "results.json").read_text())
+    (tmp_path / "own.png").write_bytes((out / "samples.png").read_bytes())
+    source = open_source(tmp_path)  # a comparison's pictures are nobody's data
+    assert (source.names, source.runs) == (["own.png"], 1)
+
+
+def test_what_a_file_of_models_leaves_out_is_as_on_the_command_line(tmp_path: Path) -> None:
+    """The architecture, the reconstruction term, and the default beta."""
+    spec = tmp_path / "models.json"
+    entries = {"a": {}, "b": {"model": {"channels": [4]}, "loss": {"beta": 2}}}
+    spec.write_text(json.dumps(entries))
+    options = "--channels 4 8 --latent 3 --image-size 16 --epochs 1 --reconstruction mse".split()
+    command = ["compare", "kittens:60", "--models", str(spec), "--out", str(tmp_path / "report")]
+    assert main([*command, *options, "--device", "cpu", "--quiet"]) == 0
+    for name, channels, beta in (("a", [4, 8], 0.1), ("b", [4], 2.0)):
+        record = json.loads((tmp_path / "report" / "runs" / name / "run.json").read_text())
+        assert record["must_match"]["model"]["channels"] == channels
+        assert re.search(rf"beta\W+{beta:g}\b.*mse", str(record["must_match"]["loss"]))
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="there is no SIGKILL")
-def test_a_killed_comparison_ends_with_the_same_numbers(tmp_path: Path) -> None:
+def test_a_killed_comparison_ends_with_the_same_numbers(
+    tmp_path: Path, chosen_precision: str
+) -> None:
     """Killed in the second model's training, the same command goes on from its last epoch."""
     whole, cut = tmp_path / "whole", tmp_path / "cut"
-
-    def start(out: Path) -> "subprocess.Popen[bytes]":
-        command = ["compare", "kittens:60", "--betas", "2", "0.05", *SMALL, "--epochs", "30"]
-        return subprocess.Popen(
-            [sys.executable, "-m", "easyvae", *command, "--out", str(out)],
-            env={**os.environ, "OMP_NUM_THREADS": "1"},  # sums depend on how they are shared out
-            stdout=subprocess.DEVNULL,
-        )
-
+    command = ["compare", "kittens:60", "--betas", "2", "0.05", *SMALL, "--epochs", "9", "--out"]
+    program = f"""
+import sys, torch
+from easyvae import cli, processes
+torch.set_num_threads(1)  # sums depend on how they are shared out
+processes.bfloat16_is_fast = lambda device: {chosen_precision == "bfloat16"}
+sys.exit(cli.main())
+"""
     checkpoints = cut / "runs" / "beta-0.05" / "checkpoints"
-    with start(cut) as process:
+    with subprocess.Popen([sys.executable, "-c", program, *command, str(cut)]) as process:
         while process.poll() is None and not any(checkpoints.glob("step-*")):
             time.sleep(0.002)
         process.kill()
@@ -82,7 +101,7 @@ def test_a_killed_comparison_ends_with_the_same_numbers(tmp_path: Path) -> None:
     assert not (cut / "results.json").exists()
     records = []
     for out in (cut, whole):
-        assert start(out).wait() == 0
+        assert main([*command, str(out)]) == 0
         record = json.loads((out / "results.json").read_text())
         for entry in record["models"].values():
             del entry["seconds"]
@@ -191,7 +210,7 @@ def test_a_training_that_breaks_down_is_named(
     command = ["compare", "kittens:60", "--betas", "1", "1e300", "--out", str(tmp_path), *SMALL]
     assert main(command) == 1
     said = capsys.readouterr()
-    assert said.err.startswith("easyvae: model 'beta 1e+300': the loss of step 1 is not finite")
+    assert re.match(r"easyvae: model 'beta 1e\+300': the \w+ of step 1 is not finite", said.err)
     assert said.err.count("\n") == 1
     assert (tmp_path / "runs" / "beta-1" / "model.safetensors").is_file()
 

@@ -154,8 +154,11 @@ def test_empty_data() -> None:
 )
 @pytest.mark.parametrize("kind", ["tensor", "array", "pillow"])
 def test_rows_of_every_form(wrap: object, kind: str) -> None:
-    """Rows x, (x, ...) and {"image": x} of tensors, arrays or Pillow images are each read once."""
-    pixels = np.random.default_rng(0).integers(0, 256, (5, *SHAPE), dtype=np.uint8)
+    """Rows x, (x, ...) and {"image": x} of tensors, arrays or Pillow images are each read once.
+
+    But for the first eight, which are read again: chance may have a part in them.
+    """
+    pixels = np.random.default_rng(0).integers(0, 256, (11, *SHAPE), dtype=np.uint8)
     make = {
         "tensor": torch.from_numpy,
         "array": np.asarray,
@@ -167,7 +170,7 @@ def test_rows_of_every_form(wrap: object, kind: str) -> None:
         found = as_pictures(data, SHAPE).images
         assert found.dtype == torch.uint8
         assert np.array_equal(found.numpy(), pixels)
-    assert counting.reads == [0, 1, 2, 3, 4]
+    assert counting.reads == [*range(11), *range(8)]
 
 
 def test_pillow_rows_are_treated_like_files() -> None:
@@ -205,9 +208,11 @@ def test_reading_rows_leaves_random_state_alone() -> None:
     seed()
     expected = draws()
     seed()
-    first = as_pictures(Noisy([0] * 5), SHAPE)
+    with pytest.warns(UserWarning, match="other images at every reading"):
+        first = as_pictures(Noisy([0] * 5), SHAPE)
     assert draws() == expected
-    assert first.fingerprint == as_pictures(Noisy([0] * 5), SHAPE).fingerprint
+    with pytest.warns(UserWarning, match="other images at every reading"):
+        assert first.fingerprint == as_pictures(Noisy([0] * 5), SHAPE).fingerprint
 
 
 def test_bad_rows_are_named() -> None:

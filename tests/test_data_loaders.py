@@ -150,9 +150,14 @@ def test_ranks_share_each_batch(count: int, kept: int) -> None:
 
 
 def test_a_loader_without_a_length() -> None:
-    """A loader without a length is refused, with what to do."""
-    with pytest.raises(ValueError, match="DataLoader without a length"):
-        LoaderBatches(DataLoader(Endless(), batch_size=2), shape=SHAPE, seed=0)
+    """A loader without a length is refused, with what to do, before any other advice is given."""
+    endless = DataLoader(Endless(), batch_size=2)
+    for use in (
+        lambda: LoaderBatches(endless, shape=SHAPE, seed=0),
+        lambda: split_loader(endless, 0.1, 0, SHAPE),
+    ):
+        with pytest.raises(ValueError, match=r"without a length: give .* or pass the data set"):
+            use()
 
 
 def test_an_empty_loader() -> None:

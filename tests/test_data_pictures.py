@@ -260,6 +260,16 @@ def test_pixel_bomb_is_refused_before_decoding(monkeypatch: pytest.MonkeyPatch) 
         read_image(png(10000, 9000, 1, 0, b""), (3, 64, 64))
 
 
+@pytest.mark.parametrize("size", [(1, 39_999_999), (39_999_999, 1), (1, 1_000_001)])
+def test_a_picture_of_endless_rows_is_refused_before_decoding(
+    monkeypatch: pytest.MonkeyPatch, size: tuple[int, int]
+) -> None:
+    """A row takes memory beyond its pixels: 40 million of one pixel took a gigabyte."""
+    monkeypatch.setattr(PngImagePlugin.PngImageFile, "load", None)  # to decode would be an error
+    with pytest.raises(ImageError, match=r"pixels: a side may have 1,000,000"):
+        read_image(png(*size, 8, 0, b""), (3, 64, 64))
+
+
 def test_large_photo_keeps_its_quality() -> None:
     """A large JPEG decoded at reduced size is as good as one resized from all its pixels."""
     y, x = np.mgrid[0:1200, 0:1200] / 1200
@@ -305,7 +315,7 @@ def test_error_survives_pickling_and_prints_one_line() -> None:
 def test_missing_pillow(monkeypatch: pytest.MonkeyPatch) -> None:
     """Without Pillow the error says what to install."""
     monkeypatch.setitem(sys.modules, "PIL", None)
-    with pytest.raises(ImportError, match=r'pip install "easyvae\[train\]"'):
+    with pytest.raises(ImportError, match=r'pip install "Pillow>=\d'):
         read_image(b"x", (3, 8, 8))
 
 
@@ -345,10 +355,23 @@ def test_bands_are_the_picture(
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="the peak of memory is measured on Linux only")
-@pytest.mark.parametrize(("mode", "most"), [("RGB", 5), ("RGBA", 10), ("I;16", 8)])
-def test_the_peak_of_a_large_picture(mode: str, most: int, tmp_path: Path) -> None:
-    """So many bytes a pixel: the picture and one copy, four bytes each, or two in 16 bits."""
-    Image.new(mode, (5000, 4000)).save(tmp_path / "large.png", compress_level=1)
+@pytest.mark.parametrize(
+    ("mode", "size", "most"),
+    [
+        ("RGB", (5000, 4000), 5),
+        ("RGBA", (5000, 4000), 10),
+        ("I;16", (5000, 4000), 8),
+        ("RGBA", (20, 1_000_000), 12),
+    ],
+)
+def test_the_peak_of_a_large_picture(
+    mode: str, size: tuple[int, int], most: int, tmp_path: Path
+) -> None:
+    """So many bytes a pixel: the picture and one copy, four bytes each, or two in 16 bits.
+
+    And some twenty for each row of both.
+    """
+    Image.new(mode, size).save(tmp_path / "large.png", compress_level=1)
     script = """
 import sys
 from pathlib import Path
@@ -364,4 +387,4 @@ print(highest() - before)
 """
     command = [sys.executable, "-c", script, str(tmp_path / "large.png")]
     found = subprocess.run(command, capture_output=True, text=True, check=True)
-    assert int(found.stdout) < most * 5000 * 4000
+    assert int(found.stdout) < most * size[0] * size[1]

@@ -1,10 +1,12 @@
 """From a folder or archive to the store, and the store's cache on disk."""
 
 import io
-import json
 import os
+import shutil
 import zipfile
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -20,6 +22,7 @@ from easyvae.data import (
     scan,
 )
 from easyvae.data import cache as caching
+from easyvae.files import read_tensors, write_tensors
 
 SHAPE = (3, 8, 8)
 
@@ -272,7 +275,7 @@ def test_a_changed_source_replaces_its_store(folder: Path, cached: Path) -> None
     assert first.fingerprint != second.fingerprint
     assert np.array_equal(second.images[3].numpy(), read_image(folder / "03.png", SHAPE))
     assert len(list(cached.iterdir())) == 2
-    assert {path.suffix for path in cached.iterdir()} == {".bin", ".json"}
+    assert {path.suffix for path in cached.iterdir()} == {".bin", ".safetensors"}
     assert len(old & set(cached.iterdir())) == 1  # the description's name stays, the data's not
     assert first.images[3].sum() == 3 * 64  # a reader of the old store still has it
 
@@ -292,26 +295,113 @@ def test_writing_to_the_images_leaves_the_cache_alone(folder: Path, cached: Path
     assert not torch.equal(load_pictures(folder, SHAPE).images, first.images)
 
 
-@pytest.mark.parametrize("damage", ["json", "data", "cut", "names", "path"])
-def test_a_damaged_cache_is_read_anew(folder: Path, cached: Path, damage: str) -> None:
-    """A store that is damaged or incomplete is replaced, never believed."""
-    expected = load_pictures(folder, SHAPE).fingerprint
-    (meta,) = cached.glob("*.json")
+def rewritten(path: Path, **changes: Any) -> None:
+    """Changes the description of a store, as one could who knows how to write its checksum."""
+    tensors, metadata = read_tensors(path)
+    for name, value in changes.items():
+        (tensors if name in ("digests", "names") else metadata)[name] = value
+    write_tensors(path, {name: t for name, t in tensors.items() if t is not None}, metadata)
+
+
+def in_place_of(path: Path, kind: str) -> None:
+    """Puts a pipe or a folder where a file was."""
+    path.unlink()
+    if kind == "folder":
+        path.mkdir()
+    else:
+        os.mkfifo(path)
+
+
+DAMAGE: dict[str, Callable[[Path, Path], object]] = {
+    "no description": lambda meta, data: meta.write_bytes(b"{"),
+    "a folder for a description": lambda meta, data: in_place_of(meta, "folder"),
+    "a pipe for a description": lambda meta, data: in_place_of(meta, "pipe"),
+    "no data": lambda meta, data: data.unlink(),
+    "a folder for data": lambda meta, data: in_place_of(data, "folder"),
+    "a pipe for data": lambda meta, data: in_place_of(data, "pipe"),
+    "cut": lambda meta, data: data.write_bytes(data.read_bytes()[:-1]),
+    "empty": lambda meta, data: data.write_bytes(b""),
+    "half of it zeroed": lambda meta, data: data.write_bytes(
+        data.read_bytes()[: data.stat().st_size // 2].ljust(data.stat().st_size, b"\0")
+    ),
+    "one bit": lambda meta, data: data.write_bytes(data.read_bytes()[:-1] + b"\x5a"),
+    "another's data": lambda meta, data: rewritten(meta, data="../outside.bin"),
+    "data of no name": lambda meta, data: rewritten(meta, data=None),
+    "another's digests": lambda meta, data: rewritten(
+        meta, digests=torch.zeros(20, 16, dtype=torch.uint8)
+    ),
+    "digests of another type": lambda meta, data: rewritten(meta, digests=torch.zeros(20, 16)),
+    "no digests": lambda meta, data: rewritten(meta, digests=None),
+    "too few names": lambda meta, data: rewritten(meta, names=torch.zeros(3, dtype=torch.uint8)),
+    "names that are none": lambda meta, data: rewritten(
+        meta, names=torch.full((3,), 255, dtype=torch.uint8)
+    ),
+    "no report": lambda meta, data: rewritten(meta, report=3),
+    "a report of lists": lambda meta, data: rewritten(meta, report={"unreadable": [[[]]]}),
+    "a report of strings": lambda meta, data: rewritten(
+        meta, report={"pictures": "1", "unreadable": [], "skipped": []}
+    ),
+    "deep nesting": lambda meta, data: meta.write_bytes(
+        len(b"[" * 50_000).to_bytes(8, "little") + b"[" * 50_000
+    ),
+}
+
+
+@pytest.mark.parametrize("damage", list(DAMAGE))
+def test_a_damaged_cache_is_read_anew(
+    folder: Path, cached: Path, damage: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A store that is damaged, incomplete or forged is replaced if it can be, never believed."""
+    if "pipe" in damage and not hasattr(os, "mkfifo"):
+        pytest.skip("there are no pipes with a name")
+    expected = load_pictures(folder, SHAPE).images.clone()
+    (meta,) = cached.glob("*.safetensors")
     (data,) = cached.glob("*.bin")
     outside = cached.parent / "outside.bin"
     outside.write_bytes(data.read_bytes())
-    if damage == "json":
-        meta.write_text("{")
-    elif damage == "data":
-        data.unlink()
-    elif damage == "cut":
-        data.write_bytes(data.read_bytes()[:-1])
-    else:
-        change = {"names": 3} if damage == "names" else {"data": "../outside.bin"}
-        meta.write_text(json.dumps({**json.loads(meta.read_text()), **change}))
-    assert load_pictures(folder, SHAPE).fingerprint == expected
-    assert load_pictures(folder, SHAPE).fingerprint == expected
+    DAMAGE[damage](meta, data)
+    again = load_pictures(folder, SHAPE)
+    assert torch.equal(again.images, expected)
+    assert str(again.report)
     assert outside.exists()
+    if "for a description" in damage:  # what is no file of ours stays, and nothing is kept
+        assert "kept in memory" in str(again.report)
+        assert list(cached.glob("*.bin")) == [data]
+    else:
+        forbid_decoding(monkeypatch)
+        assert torch.equal(load_pictures(folder, SHAPE).images, expected)
+
+
+def test_a_store_is_on_the_disk_before_it_is_named(
+    folder: Path, cached: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The data are flushed, then the folder, then the description and the folder once more."""
+    flushed = []
+    fsync = os.fsync
+
+    def recorded(descriptor: int) -> None:
+        fsync(descriptor)
+        flushed.append(sorted(path.suffix for path in cached.iterdir()))
+
+    monkeypatch.setattr(os, "fsync", recorded)
+    load_pictures(folder, SHAPE)
+    assert flushed == [[".part"], [".bin"], [".bin", ".tmp"], [".bin", ".safetensors"]]
+
+
+def test_a_store_never_fills_the_disk(
+    folder: Path, cached: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One that takes over half of what is left is not begun; nor is one larger than memory."""
+    size = 21 * int(np.prod(SHAPE))
+    usage = shutil.disk_usage(folder)
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: usage._replace(free=2 * size - 1))
+    report = str(load_pictures(folder, SHAPE).report)
+    assert "kept in memory: cannot write to" in report
+    assert "over half of the" in report
+    assert not list(cached.iterdir())
+    monkeypatch.setattr(scan, "memory_size", lambda: size - 1)
+    with pytest.raises(ImageError, match=r"21 pictures at \(3, 8, 8\) are up to .* over half of"):
+        load_pictures(folder, SHAPE)
 
 
 def test_a_full_disk(folder: Path, cached: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -320,7 +410,7 @@ def test_a_full_disk(folder: Path, cached: Path, monkeypatch: pytest.MonkeyPatch
     def full(*_: object) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(caching.FileRows, "write_digests", full)
+    monkeypatch.setattr(caching.FileRows, "complete", full)
     pictures = load_pictures(folder, SHAPE)
     assert len(pictures) == 20
     assert pictures.report is not None
@@ -340,14 +430,18 @@ def test_an_interrupted_scan_leaves_no_file(folder: Path, cached: Path) -> None:
 
 
 def test_abandoned_parts_are_removed_after_a_day(folder: Path, cached: Path) -> None:
-    """What a killed scan left behind is removed a day later, and not before."""
+    """What a killed scan left is removed a day later, and nothing that is not the cache's."""
     cached.mkdir()
-    for name, age in (("old.bin.part", 2 * 86400), ("new.bin.part", 60)):
+    old, new = f"{'a' * 32}-{'0' * 16}.bin.part", f"{'a' * 32}-{'1' * 16}.bin.part"
+    stopped = f".{'a' * 32}.safetensors.{'0' * 16}.tmp"
+    for name, age in ((old, 172800), (stopped, 172800), (new, 60), ("mine.part", 172800)):
         (cached / name).write_bytes(b"")
         then = (cached / name).stat().st_mtime - age
         os.utime(cached / name, (then, then))
     load_pictures(folder, SHAPE)
-    assert [path.name for path in cached.glob("*.part")] == ["new.bin.part"]
+    assert {path.name for path in cached.iterdir() if path.suffix != ".bin"} >= {new, "mine.part"}
+    assert not (cached / old).exists()
+    assert not (cached / stopped).exists()
 
 
 def test_cache_folder(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

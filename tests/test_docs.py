@@ -14,6 +14,7 @@ import torch
 
 import easyvae
 from easyvae.cli import make_parser
+from easyvae.cli.common import BETA, WHY_BETA
 
 ROOT = Path(__file__).parents[1]
 README = ROOT / "README.md"
@@ -85,6 +86,38 @@ def test_doctests(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
     assert doctest.testmod(importlib.import_module(name)).failed == 0
 
 
+def test_one_beta_is_recommended_everywhere() -> None:
+    """What the pages for newcomers and the examples train with is the command's default."""
+    names = ("index", "quickstart", "training", "commands")
+    files = [README, SPANISH, *(ROOT / "docs" / f"{name}.md" for name in names)]
+    files += [ROOT / "docs" / "make_images.py", *(ROOT / "examples").glob("*.py")]
+    files = [f for f in files if f.name not in ("compare_betas.py", "mnist_likelihood.py")]
+    # A loss with more arguments than beta has reasons of its own.
+    number = re.compile(
+        r"(?:BetaLoss\((?:beta=)?|--beta |^BETA = )([0-9][0-9.]*)(?![0-9.,])", re.M
+    )
+    found = {(name_of(f), float(n)) for f in files for n in number.findall(f.read_text("utf-8"))}
+    assert len(found) >= 10
+    assert {beta for _, beta in found} == {BETA}, found
+
+
+@pytest.mark.parametrize(
+    "page", ["README.md", "docs/quickstart.md", "docs/concepts.md", "docs/commands.md"]
+)
+def test_the_beta_has_one_reason(page: str) -> None:
+    """Each page that recommends it gives the command's reason."""
+    assert WHY_BETA in " ".join((ROOT / page).read_text(encoding="utf-8").split())
+
+
+def test_nothing_installs_a_stranger() -> None:
+    """No text or message asks the index for our name, which is another project's there."""
+    files = [*PAGES, *ROOT.glob("*.md"), ROOT / ".ci" / "run"]
+    for folder in ("src", "examples", "docs"):
+        files += (ROOT / folder).rglob("*.py")
+    asks = re.compile(r"""easyvae\[(?![a-z,]+\] @ file:)|pip install ["']?easyvae\b(?!\[)""")
+    assert [name_of(file) for file in files if asks.search(file.read_text(encoding="utf-8"))] == []
+
+
 def test_readme_is_short() -> None:
     """The README has at most 110 lines."""
     assert len(README.read_text(encoding="utf-8").splitlines()) <= 110
@@ -117,6 +150,7 @@ def test_links_lead_somewhere(page: Path) -> None:
     assert [target for target in targets if not (page.parent / target).exists()] == []
 
 
+@pytest.mark.slow
 def test_pages_build(tmp_path: Path) -> None:
     """The pages build without a warning."""
     pytest.importorskip("sphinx", reason="sphinx is not installed")

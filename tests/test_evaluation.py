@@ -42,6 +42,22 @@ def test_figures_are_those_of_their_definitions(model: VAE, kittens: Tensor) -> 
     assert set(figures) == set(FIGURES)
 
 
+def test_fit_and_evaluate_agree(kittens: Tensor, either_precision: str) -> None:
+    """Whatever the precision of training, its validation is in float32, as `evaluate` is.
+
+    The KL divergence has no noise in it. The reconstruction term is that of other draws, so it is
+    compared to within a share of what those make.
+    """
+    del either_precision  # "auto" is one, then the other
+    torch.manual_seed(0)
+    model = VAE(channels=[8, 16, 32], latent=8, image_size=32)
+    options = {"epochs": 2, "validation": kittens[90:], "progress": False, "device": "cpu"}
+    history = fit(model, kittens[:90], loss=BetaLoss(0.1), **options)
+    figures = evaluate(model, kittens[90:]).figures
+    assert history["val_kl"][-1] == pytest.approx(figures["kl"], rel=1e-6)
+    assert history["val_reconstruction"][-1] == pytest.approx(figures["reconstruction"], rel=1e-3)
+
+
 def test_the_kl_per_dimension_adds_up(model: VAE, kittens: Tensor) -> None:
     """The latents' KL divergences add up to the whole."""
     found = evaluate(model, kittens[90:])
@@ -137,3 +153,15 @@ def test_own_features_are_used(model: VAE, kittens: Tensor) -> None:
 
     figures = evaluate(model, kittens[90:], features=constant).figures
     assert figures["prior_frechet"] == pytest.approx(0, abs=1e-9)
+
+
+@pytest.mark.parametrize("shape", [(3, 16, 16), (1, 16), (1, 1, 1)])
+@pytest.mark.parametrize("value", [0.0, 0.3, 1.0])
+def test_constant_images_are_measured(shape: tuple[int, ...], value: float) -> None:
+    """What compares with detail that is not there is left out, and all else is finite."""
+    model = VAE([4], 2, image_size=shape[1:], in_channels=shape[0], kernel_size=1, stride=1)
+    images = torch.full((20, *shape), value)
+    figures = evaluate(model, images, images, components=3).figures
+    assert all(figure is None or math.isfinite(figure) for figure in figures.values())
+    assert figures["sharpness"] is None
+    assert figures["slerp_contrast"] is None

@@ -1,5 +1,7 @@
 """What a run has held out is found again from its settings and the pictures."""
 
+import json
+import os
 from pathlib import Path
 from typing import Any
 
@@ -105,4 +107,46 @@ def test_damaged_settings_are_named(tmp_path: Path, text: str) -> None:
     with pytest.raises(
         ModelFileError, match=r"run\.json: is not (JSON|a JSON object|a run's settings)"
     ):
+        read_run(tmp_path)
+
+
+GOOD = {
+    "pictures": "/cats",
+    "validation_share": 0.1,
+    "must_match": {"data": "ab", "validation": "cd", "seed": 0},
+}
+
+
+@pytest.mark.parametrize(
+    ("name", "values"),
+    [
+        ("pictures", [5, "", "a\0b", "x" * 5000, ["/cats"], {}, True]),
+        ("validation_share", ["/etc", "0.1", 0, 1, 0.0, 1.0, -0.5, True, [0.1], float("nan")]),
+        ("data", [None, 5, [], ["ab"]]),
+        ("validation", [5, True, {"a": 1}]),
+        ("seed", [None, -1, 2**64, 1.5, "0", True, [], 10**400]),
+    ],
+)
+def test_each_field_is_of_its_type_and_range(tmp_path: Path, name: str, values: list[Any]) -> None:
+    """A run folder may come from anyone: a path as a share would be opened."""
+    for value in values:
+        settings = {**GOOD, "must_match": dict(GOOD["must_match"])}  # type: ignore[call-overload]
+        (settings if name in settings else settings["must_match"])[name] = value
+        (tmp_path / "run.json").write_text(json.dumps(settings))
+        with pytest.raises(ModelFileError, match=r"run\.json: ") as caught:
+            read_run(tmp_path)
+        assert f"`{name}`" in str(caught.value) or "is not JSON" in str(caught.value)
+    for absent in (("pictures", "validation_share"), ()):
+        settings = {key: value for key, value in GOOD.items() if key not in absent}
+        (tmp_path / "run.json").write_text(json.dumps(settings))
+        run = read_run(tmp_path)
+        assert run is not None
+        assert run.validation_share == settings.get("validation_share")
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="Windows has no FIFOs")
+def test_settings_that_are_a_pipe_are_not_waited_for(tmp_path: Path) -> None:
+    """Nor is a folder of that name read."""
+    os.mkfifo(tmp_path / "run.json")
+    with pytest.raises(ModelFileError, match="not a regular file"):
         read_run(tmp_path)

@@ -1,11 +1,14 @@
 """Files are whole or as they were, and what is not as it was written is refused by its path."""
 
+import contextlib
 import errno
 import json
 import os
 import pickle
 import random
+import socket
 import stat
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -16,6 +19,7 @@ import torch
 from easyvae import VAE, files
 from easyvae.checkpoint import ModelFileError
 from easyvae.files import open_tensors, read_json, read_tensors, write_file, write_tensors
+from easyvae.history import History
 
 TENSORS = {
     "weight": torch.randn(4, 3),
@@ -465,6 +469,69 @@ def test_the_error_is_a_value_error_with_a_path() -> None:
     assert isinstance(error, ValueError)
     assert error.path == Path("a/b")
     assert str(error) == "a/b: is broken"
+    assert (error.path, error.fault) == (Path("a/b"), "is broken")
+    assert str(pickle.loads(pickle.dumps(error))) == str(error)  # as a worker sends it
+
+
+@pytest.mark.parametrize("name", ["\x1b[2Jm", "bell\a", "two\nlines", "caf\udce9", "\u202egnp"])
+def test_a_path_cannot_say_more_than_its_letters(name: str) -> None:
+    """Whatever a file is called, its error is one line that can be printed, path and all."""
+    error = ModelFileError(f"a/{name}", "is broken")
+    assert str(error).isprintable()
+    assert str(error).startswith("a/")
+    assert error.path.name == name
+
+
+PIPES = hasattr(os, "mkfifo")
+ODD_FILES = ["folder", "loop", *(["pipe", "socket", "device"] if PIPES else [])]
+
+
+def odd_file(kind: str, path: Path) -> Path:
+    """Makes something at a path that is no file, and would keep a reader waiting, or worse."""
+    if kind == "folder":
+        path.mkdir()
+    elif kind == "pipe":
+        os.mkfifo(path)
+    elif kind == "socket":
+        with socket.socket(socket.AF_UNIX) as bound, contextlib.chdir(path.parent):
+            bound.bind(path.name)
+    else:
+        path.symlink_to(path if kind == "loop" else os.devnull)
+    return path
+
+
+@pytest.mark.parametrize("kind", ODD_FILES)
+@pytest.mark.parametrize("read", [read_json, read_tensors, VAE.load, History.from_csv])
+def test_only_regular_files_are_read(
+    read: Callable[[Path], object], kind: str, tmp_path: Path
+) -> None:
+    """Pipes, sockets, devices and folders are refused at once, and nothing is written to them."""
+    path = odd_file(kind, tmp_path / "x")
+    refusal = (
+        "x/model.safetensors" if read == VAE.load and kind == "folder" else "is a folder|not a"
+    )
+    with pytest.raises((ModelFileError, OSError), match="symbolic" if kind == "loop" else refusal):
+        read(path)
+    assert list(tmp_path.rglob("*")) == [path]
+
+
+@pytest.mark.skipif(not PIPES, reason="this system has no named pipes")
+def test_a_file_that_becomes_a_pipe_is_not_waited_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Between the look at it and its opening, it may have been replaced."""
+    path = tmp_path / "run.json"
+    path.write_text("{}")
+    opening = os.open
+
+    def replaced(path: Path, flags: int) -> int:
+        Path(path).unlink()
+        os.mkfifo(path)
+        return opening(path, flags)
+
+    monkeypatch.setattr(os, "open", replaced)
+    with pytest.raises(ModelFileError, match="not a regular file"):
+        read_json(path)
 
 
 def test_a_link_is_replaced(tmp_path: Path) -> None:

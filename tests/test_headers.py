@@ -164,6 +164,8 @@ VAE([4], 2, image_size=8).save(good)
 VAE.load(good)
 refuse(sys.argv[2])  # the first error imports what formats it
 figures = {}
+gc.collect()
+gc.freeze()  # what torch has made need not be looked through each time
 for path in sys.argv[2:]:
     gc.collect()
     reader, writer = os.pipe()
@@ -176,7 +178,7 @@ for path in sys.argv[2:]:
         os._exit(0)
     os.wait()
     seconds = []
-    for _ in range(3):
+    while len(seconds) < 3 and min(seconds, default=1) > 0.04:  # a slow one may be bad luck
         began = time.process_time()
         refuse(path)
         seconds.append(time.process_time() - began)

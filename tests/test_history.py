@@ -5,7 +5,10 @@ from pathlib import Path
 import pytest
 
 from easyvae import History
-from easyvae.history import Row, describe_row
+from easyvae.files import ModelFileError
+from easyvae.history import COLUMNS, Row, describe_row
+
+HEADER = (",".join(COLUMNS) + "\n").encode()
 
 
 def rows(count: int, *, validated: bool = True) -> list[Row]:
@@ -46,10 +49,23 @@ def test_csv_round_trip_is_exact(tmp_path: Path, validated: bool) -> None:
     assert History.from_csv(tmp_path / "history.csv").rows == history.rows
 
 
-def test_other_files_are_refused(tmp_path: Path) -> None:
-    """A CSV of something else is no history."""
-    (tmp_path / "x.csv").write_text("a,b\n1,2\n")
-    with pytest.raises(ValueError, match="header"):
+@pytest.mark.parametrize(
+    "text",
+    [
+        b"a,b\n1,2\n",
+        b"",
+        b"\xff",
+        b",".join([b"1"] * 3),
+        HEADER + b"x" * 200_000,
+        HEADER + b"one" + b",1" * 10,
+        HEADER + b"1" + b",1" * 11,
+        HEADER + b"1,2",
+    ],
+)
+def test_other_files_are_refused(tmp_path: Path, text: bytes) -> None:
+    """A CSV of something else is no history, nor is one with other columns or with words."""
+    (tmp_path / "x.csv").write_bytes(text)
+    with pytest.raises(ModelFileError, match="is not a history"):
         History.from_csv(tmp_path / "x.csv")
 
 

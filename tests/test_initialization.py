@@ -249,3 +249,32 @@ def test_model_in_double_precision() -> None:
     model = VAE([8, 16], 4, image_size=16, hidden=10).double()
     assert principal_start(model, smooth_images(64, 3, 16, 16).double()) == 4
     assert {p.dtype for p in model.parameters()} == {torch.float64}
+
+
+@pytest.mark.parametrize("activation", ["silu", "tanh", "gelu"])
+@pytest.mark.parametrize("hidden", [(), (8,)])
+@pytest.mark.parametrize("kind", ["grey", "colour", "one picture", "stripes"])
+def test_rounding_is_no_component(activation: str, hidden: tuple[int, ...], kind: str) -> None:
+    """Pictures that are all alike leave the weights as they were, whatever their values."""
+    generator = torch.Generator().manual_seed(0)
+    x = torch.full((300, 3, 16, 16), 0.13333334)
+    if kind == "colour":
+        x[:, 1:] = 0.2098
+    if kind == "one picture":
+        x[:] = torch.rand(3, 16, 16, generator=generator)
+    if kind == "stripes":
+        x[..., ::2] = 0.7
+    for channels in ([8], [8, 16], [4, 8, 8]):
+        model = VAE(channels, 8, image_size=16, activation=activation, hidden=hidden)
+        before = copy.deepcopy(model.state_dict())
+        assert principal_start(model, x, BetaLoss(0.01)) == 0
+        for name, weight in model.state_dict().items():
+            assert torch.equal(weight, before[name])
+
+
+def test_a_little_that_differs_is_found() -> None:
+    """Pictures that differ by one level of 256 somewhere have a component for it."""
+    x = torch.full((64, 1, 16, 16), 128, dtype=torch.uint8)
+    x[::2, :, 4:8] += 1
+    model = VAE([8, 16], 4, image_size=16, in_channels=1)
+    assert principal_start(model, x, BetaLoss(0.01)) >= 1

@@ -303,10 +303,16 @@ def test_wrong_counts_are_refused(n: Any, error: type[Exception]) -> None:
 
 @pytest.mark.parametrize(
     ("temperature", "error"),
-    [(-1, ValueError), (math.nan, ValueError), (math.inf, ValueError), ("1", TypeError)],
+    [
+        (-1, ValueError),
+        (math.nan, ValueError),
+        (math.inf, ValueError),
+        (1e308, ValueError),
+        ("1", TypeError),
+    ],
 )
 def test_wrong_temperatures_are_refused(temperature: Any, error: type[Exception]) -> None:
-    """It is a finite number of at least 0."""
+    """It is a number from 0 to a million."""
     with pytest.raises(error, match="`temperature`"):
         known().sample(temperature=temperature)
 

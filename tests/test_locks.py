@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from easyvae.files import ModelFileError
 from easyvae.locks import drop_lock, take_lock
 
 
@@ -25,6 +26,42 @@ def test_a_file_that_cannot_be_made_is_another_error(tmp_path: Path) -> None:
     """It is not taken for a lock that someone has."""
     with pytest.raises(FileNotFoundError):
         take_lock(tmp_path / "no" / "lock")
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="this system has no named pipes")
+@pytest.mark.parametrize("kind", ["pipe", "folder", "link", "link to a pipe"])
+@pytest.mark.parametrize("late", [False, True])
+def test_what_is_no_file_is_no_lock(
+    kind: str, late: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is refused at once, also if it comes there late, and what a link leads to is not made."""
+    path, elsewhere = tmp_path / "lock", tmp_path / "elsewhere"
+
+    def put() -> None:
+        if kind == "folder":
+            path.mkdir()
+        elif kind == "pipe":
+            os.mkfifo(path)
+        else:
+            path.symlink_to(elsewhere)
+            if kind == "link to a pipe":
+                os.mkfifo(elsewhere)
+
+    opening = os.open
+
+    def put_and_open(path: Path, flags: int, mode: int) -> int:
+        put()
+        return opening(path, flags, mode)
+
+    if late:
+        monkeypatch.setattr(os, "open", put_and_open)
+    else:
+        put()
+    with pytest.raises((ModelFileError, OSError)) as caught:
+        take_lock(path)
+    assert not isinstance(caught.value, BlockingIOError)
+    assert str(path) in str(caught.value)
+    assert not elsewhere.is_file()
 
 
 ORPHANED = """

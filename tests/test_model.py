@@ -4,6 +4,7 @@ import copy
 import json
 import math
 import os
+import pickle
 import stat
 from pathlib import Path
 from typing import Any, NoReturn
@@ -13,7 +14,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from easyvae import VAE, Posterior, VAEOutput, interpolate
+from easyvae import VAE, BetaLoss, Posterior, VAEOutput, interpolate
 from easyvae.blocks import ACTIVATIONS
 from easyvae.checkpoint import ModelFileError
 from easyvae.files import TensorFile, read_tensors, write_tensors
@@ -589,6 +590,61 @@ def test_files_that_no_model_fits_are_refused(
     assert str(path) in str(caught.value)
 
 
+def hollow(path: Path, **config: Any) -> VAE:
+    """Writes the file of a model with zeros for weights, whatever its images take."""
+    with torch.device("meta"):
+        model = VAE(**config)
+    tensors = {name: torch.zeros(t.shape) for name, t in model.state_dict().items()}
+    metadata = {"kind": "model", "version": 1, "dtype": "float32", "config": model.config}
+    write_tensors(path, tensors, metadata)
+    return model
+
+
+LARGE = [
+    ({"channels": [1] * 12, "image_size": 4096}, "50,331,648 values"),
+    ({"channels": [1] * 18, "image_size": 262_144}, "206,158,430,208 values"),
+    ({"channels": [1] * 15, "image_size": [2**24 + 1], "in_channels": 1}, "16,777,217 values"),
+    ({"channels": [5000, *[1] * 9], "image_size": 1024, "kernel_size": 2}, "has a layer of"),
+    ({"channels": [20_000, 1], "image_size": 64, "kernel_size": 1, "stride": 1}, "has a layer of"),
+]
+
+
+@pytest.mark.parametrize(("config", "says"), LARGE)
+def test_a_small_file_cannot_ask_for_large_images(
+    config: dict[str, Any], says: str, tmp_path: Path
+) -> None:
+    """What each image would take, in memory and on disk, stays in proportion to the file."""
+    path = tmp_path / "m.safetensors"
+    hollow(path, latent=1, **config)
+    assert path.stat().st_size < 10**6
+    with pytest.raises(ModelFileError, match=f"{says}.* weights there may be .* at most"):
+        VAE.load(path)
+
+
+def test_no_file_is_written_that_would_not_be_read(tmp_path: Path) -> None:
+    """A model of images too large for its weights says so when it is saved."""
+    with pytest.raises(ValueError, match=r"the model has images of 50,331,648 values \(3 x 4096"):
+        VAE([1] * 12, 1, image_size=4096).save(tmp_path / "m.safetensors")
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    "config",
+    [
+        {"channels": [1] * 11, "image_size": 2048},
+        {"channels": [1] * 8, "image_size": [256] * 3, "in_channels": 1},
+        {"channels": [32, 64, 128, 256], "image_size": 512},
+        {"channels": [4] * 5, "image_size": 4096, "latent": 20},  # of more weights
+    ],
+)
+def test_images_as_large_as_anybody_trains_on_are_loaded(
+    config: dict[str, Any], tmp_path: Path
+) -> None:
+    """Pictures of 2048 pixels, volumes of 256; and larger ones where the model is no toy."""
+    model = hollow(tmp_path / "m.safetensors", **{"latent": 2, **config})
+    assert VAE.load(tmp_path / "m.safetensors").input_shape == model.input_shape
+
+
 def test_a_class_made_from_a_model_loads_as_itself(tmp_path: Path) -> None:
     """Also where its constructor only passes its arguments on."""
 
@@ -1030,3 +1086,80 @@ def test_a_large_set_goes_through_in_pieces(monkeypatch: pytest.MonkeyPatch) -> 
     assert model.encode(x).mean.requires_grad
     with torch.no_grad(), pytest.raises(ValueError, match="must have the shape"):
         model.encode(x[:, :2])
+
+
+@pytest.mark.parametrize("size", [(16,), 16, (8, 8, 8)])
+def test_models_are_objects_like_others(size: Any, tmp_path: Path) -> None:
+    """`copy`, `pickle` and `torch.save` take them whole, in the same layout."""
+    model = VAE([4, 8], 3, image_size=size, norm="batch", residual_blocks=1).eval()
+    x = torch.rand(2, *model.input_shape)
+    torch.save(model, tmp_path / "model.pt")
+    twins = [
+        copy.copy(model),
+        copy.deepcopy(model),
+        pickle.loads(pickle.dumps(model)),
+        torch.load(tmp_path / "model.pt", weights_only=False),
+    ]
+    for twin in twins:
+        assert type(twin) is VAE
+        assert twin.config == model.config
+        assert torch.equal(twin.reconstruct(x), model.reconstruct(x))
+        for a, b in zip(twin.parameters(), model.parameters(), strict=True):
+            assert a.stride() == b.stride()
+
+
+class Call(nn.Module):
+    """A method of a model as a module of its own, since that is what is exported."""
+
+    def __init__(self, model: VAE, name: str) -> None:
+        super().__init__()
+        self.model = model
+        self.name = name
+
+    def forward(self, x: Tensor) -> Any:
+        if self.name == "loss":
+            return BetaLoss(0.5, reconstruction="mse")(self.model(x), x)
+        result = getattr(self.model, self.name)(x)
+        return tuple(result) if isinstance(result, tuple) else result
+
+
+@pytest.mark.parametrize(
+    ("name", "gradients"),
+    [
+        ("encode", False),
+        ("decode", False),
+        ("reconstruct", False),
+        ("forward", False),
+        ("forward", True),
+        ("loss", True),
+    ],
+)
+@pytest.mark.parametrize("size", [(16,), 16])
+def test_exported_programs_take_any_batch(name: str, gradients: bool, size: Any) -> None:
+    """One that `torch.export` makes of a batch of 2 is right for 1, 3 and 300 too."""
+    model = VAE([4, 8], 4, image_size=size).train(gradients)
+    call, shape = Call(model, name), (4,) if name == "decode" else model.input_shape
+    with torch.set_grad_enabled(gradients):
+        program = torch.export.export(
+            call,
+            (torch.rand(2, *shape),),
+            dynamic_shapes={"x": {0: torch.export.Dim("batch", min=1)}},
+        ).module()
+        for count in (1, 3, 300):  # 3 is the number of channels too, and 300 more than a piece
+            x = torch.rand(count, *shape)
+            torch.manual_seed(0)
+            found = program(x)
+            torch.manual_seed(0)
+            torch.testing.assert_close(found, call(x))
+
+
+def test_compiled_models_take_any_batch() -> None:
+    """`torch.compile` makes one graph of a model, for batches of any size."""
+    model = VAE([4, 8], 4, image_size=(16,)).eval()
+    compiled = torch.compile(
+        lambda x: model.decode(model.encode(x).mean), dynamic=True, fullgraph=True, backend="eager"
+    )
+    with torch.no_grad():
+        for count in (2, 3, 300):
+            x = torch.rand(count, *model.input_shape)
+            torch.testing.assert_close(compiled(x), model.reconstruct(x))

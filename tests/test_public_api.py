@@ -40,9 +40,10 @@ def run(code: str) -> str:
 
 def test_the_public_names_are_the_documented_ones() -> None:
     """`__all__` has each of them and no other, each is there, and nothing else shows."""
-    assert sorted(easyvae.__all__) == sorted(DOCUMENTED)
+    assert sorted(easyvae.__all__) == dir(easyvae) == sorted(DOCUMENTED)
     assert len(set(easyvae.__all__)) == len(easyvae.__all__)
-    assert easyvae.fit is vars(easyvae)["fit"]  # it is loaded when it is first asked for
+    for name in DOCUMENTED:  # they are loaded when they are first asked for
+        assert getattr(easyvae, name) is vars(easyvae)[name]
     modules = {name for name, value in vars(easyvae).items() if inspect.ismodule(value)}
     shown = {name for name in vars(easyvae) if not name.startswith("_")} - modules
     assert shown == set(DOCUMENTED) - {"__version__"}
@@ -78,7 +79,7 @@ SIGNATURES: dict[str, str] = {
     "interpolate": "(model, a, b, steps=10, *, method='slerp')",
     "fit": "(model, data, *, loss=None, epochs=20, batch_size=None, validation=0.1, "
     "optimizer=None, lr=None, device='auto', precision='auto', seed=0, out=None, resume=True, "
-    "callbacks=(), progress=True, accelerator=None)",
+    "callbacks=(), progress=True, accelerator=None, start='auto')",
 }
 
 
@@ -116,6 +117,36 @@ def test_the_import_works_without_any_optional_package() -> None:
     hide = f"import sys; import torch; sys.modules.update(dict.fromkeys({OPTIONAL}))"
     use = "m = easyvae.VAE([4], 2, image_size=8); print(m.sample(2).shape[0])"
     assert run(f"{hide}; import easyvae; {use}").strip() == "2"
+
+
+def test_torch_waits_until_a_name_is_asked_for() -> None:
+    """The package itself is there at once; a name comes with its module, and that with torch."""
+    show = "print('torch' in sys.modules)"
+    said = run(f"import sys, easyvae; {show}; easyvae.BetaLoss; {show}")
+    assert said.split() == ["False", "True"]
+
+
+def test_modules_are_there_without_an_import_of_their_own() -> None:
+    """`easyvae.latents.embed`, as the README has it, works after `import easyvae` alone."""
+    assert run("import easyvae; print(easyvae.latents.embed.__name__)").strip() == "embed"
+
+
+@pytest.mark.parametrize("name", ["bogus", "_bogus", "__bogus__"])
+def test_an_unknown_name_is_an_attribute_error(name: str) -> None:
+    """It says which name, and `hasattr` is false."""
+    assert not hasattr(easyvae, name)
+    with pytest.raises(AttributeError, match=f"'easyvae' has no attribute '{name}'"):
+        getattr(easyvae, name)
+
+
+def test_errors_while_loading_are_not_hidden(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is missing is named; the name that needs it is not called unknown."""
+    for name in [name for name in sys.modules if name.startswith("easyvae.app")]:
+        monkeypatch.delitem(sys.modules, name)
+    monkeypatch.delitem(vars(easyvae), "app", raising=False)
+    monkeypatch.setitem(sys.modules, "starlette", None)
+    with pytest.raises(ImportError, match="the mixer needs starlette"):
+        getattr(easyvae, "app")  # noqa: B009  # a type checker knows no such attribute
 
 
 def test_the_import_is_silent() -> None:

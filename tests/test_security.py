@@ -11,8 +11,9 @@ ROWS = {int(row[1]): row[0] for row in re.finditer(r"^\| (\d+) \|.*$", PAGE, re.
 
 
 def test_there_is_a_row_for_each_kind_of_bad_input() -> None:
-    """They are numbered from 1 to 48."""
+    """They are numbered from 1 to 48, each number once."""
     assert sorted(ROWS) == list(range(1, 49))
+    assert len(re.findall(r"^\| \d+ \|", PAGE, re.MULTILINE)) == len(ROWS)
 
 
 @pytest.mark.parametrize("number", sorted(ROWS))

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset, TensorDataset
 
@@ -94,7 +95,8 @@ class TestResults:
         """With a learning rate of nearly 0, the epoch's loss is the mean over single images."""
         images = digits(50)
         model = small_model()
-        history = run(model, images, epochs=1, validation=None, batch_size=16, lr=1e-30)
+        options = {"validation": None, "batch_size": 16, "lr": 1e-30, "precision": "float32"}
+        history = run(model, images, epochs=1, **options)
         with torch.no_grad():
             loss = BetaLoss(reduction="none").terms(model(images), images)
         # The KL has no noise in it, so it can be compared closely; the last batch has two images.
@@ -467,7 +469,7 @@ class TestRunFolder:
         history = run(small_model(), out=tmp_path, epochs=3)
         assert history["epoch"] == [1, 2, 3]
 
-    def test_sigkill_loses_at_most_the_epoch(self, tmp_path: Path) -> None:
+    def test_sigkill_loses_at_most_the_epoch(self, tmp_path: Path, chosen_precision: str) -> None:
         """Killed without warning in a process of its own, the run goes on and ends the same."""
         script = (
             "import os, signal, sys, torch\n"
@@ -475,9 +477,10 @@ class TestRunFolder:
             "torch.set_num_threads(1)\n"
             "from test_training import run, small_model\n"
             "kill = lambda s: os.kill(os.getpid(), signal.SIGKILL) if s.epoch == 1 else None\n"
-            "run(small_model(), out=sys.argv[1], callbacks=[kill])\n"
+            "run(small_model(), out=sys.argv[1], callbacks=[kill], precision=sys.argv[3])\n"
         )
-        args = [sys.executable, "-c", script, str(tmp_path / "parts"), str(Path(__file__).parent)]
+        args = [str(tmp_path / "parts"), str(Path(__file__).parent), chosen_precision]
+        args = [sys.executable, "-c", script, *args]
         assert subprocess.run(args, check=False).returncode == -signal.SIGKILL
         resumed, whole = small_model(), small_model()
         run(resumed, out=tmp_path / "parts")
@@ -566,6 +569,16 @@ class TestRunFolder:
             run(small_model(), out=tmp_path)
         assert {path: path.read_bytes() for path in before} == before
         assert len(run(small_model(), out=tmp_path, resume=False)) == 2
+
+    def test_the_folder_of_the_pictures_is_no_run_folder(self, tmp_path: Path) -> None:
+        """What a run writes there would be among the data of the next."""
+        for number, image in enumerate(digits(12)):
+            Image.fromarray(image[0].numpy()).save(tmp_path / f"{number}.png")
+        with pytest.raises(ValueError, match="is the folder of the pictures"):
+            run(small_model(), tmp_path, out=tmp_path / "." / "")
+        assert len(list(tmp_path.iterdir())) == 12
+        run(small_model(), tmp_path, out=tmp_path / "run", epochs=1)
+        assert len(run(small_model(), tmp_path, out=tmp_path / "run")) == 2
 
     def test_a_model_of_no_run_is_not_overwritten(self, tmp_path: Path) -> None:
         """One that somebody has saved there."""

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor, nn
 
-from easyvae.checks import as_path
+from easyvae.checks import as_path, missing
 from easyvae.files import write_file
 from easyvae.model import VAE
 from easyvae.version import __version__
@@ -110,9 +110,7 @@ def _need_packages() -> None:
         import onnxruntime  # noqa: F401  # these are used later, torch's exporter uses the second
         import onnxscript  # noqa: F401
     except ImportError as error:
-        raise ImportError(
-            'exporting needs onnx, onnxscript and onnxruntime: pip install "easyvae[onnx]"'
-        ) from error
+        raise missing("exporting", "onnx", "onnxscript", "onnxruntime") from error
 
 
 def _config(model: VAE) -> dict[str, str]:

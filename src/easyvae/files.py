@@ -19,6 +19,7 @@ import torch
 from torch import Tensor
 
 from easyvae.headers import DTYPES, Entry, is_crowded, parse_entries, parse_json
+from easyvae.text import printable
 
 MAX_HEADER = 1_000_000
 """Largest header of a model file, in bytes: it is read before anything is known to be true."""
@@ -29,19 +30,54 @@ MAX_FAULT = 500
 
 
 class ModelFileError(ValueError):
-    """A model file or checkpoint that cannot be used.
+    """A model file, a checkpoint or another file of ours that cannot be used.
 
     Attributes:
         path: The file.
+        fault: What is wrong with it, in one printable line.
     """
 
     def __init__(self, path: str | os.PathLike[str], fault: str) -> None:
-        """Names the file and its fault, in one printable line."""
+        """Keeps both arguments in `args`, so that the error survives pickling by a worker."""
         # What a file says must not forge a line of a log, or be too strange to print.
-        line = "".join(c if c.isprintable() else ascii(c)[1:-1] for c in fault[: MAX_FAULT + 1])
+        line = printable(fault[: MAX_FAULT + 1])
         line = line if len(line) <= MAX_FAULT else f"{line[:MAX_FAULT]}..."
-        super().__init__(f"{os.fspath(path)}: {line}")
+        super().__init__(os.fspath(path), line)
         self.path = Path(path)
+        self.fault = line
+
+    def __str__(self) -> str:
+        """Returns the path and the fault as one printable line."""
+        return f"{printable(str(self.path))}: {self.fault}"
+
+
+def open_regular(path: str | os.PathLike[str]) -> BinaryIO:
+    """Opens a regular file to be read. Each file of ours, which may be anyone's, is opened so.
+
+    A pipe would wait for ever for somebody to write to it, and a device may do anything: it is
+    looked at before it is opened, opened without waiting, and looked at again.
+
+    Raises:
+        OSError: If there is no such file, or it may not be read.
+        ModelFileError: If it is a folder, pipe, socket or device.
+    """
+    path = Path(path)
+    _check_regular(path, path.stat())
+    flags = os.O_RDONLY | getattr(os, "O_BINARY", 0) | getattr(os, "O_NONBLOCK", 0)
+    descriptor = os.open(path, flags)
+    try:
+        _check_regular(path, os.fstat(descriptor))
+    except BaseException:
+        os.close(descriptor)
+        raise
+    return open(descriptor, "rb")  # noqa: PTH123  # a descriptor is no path
+
+
+def _check_regular(path: Path, status: os.stat_result) -> None:
+    if stat.S_ISDIR(status.st_mode):
+        raise ModelFileError(path, "is a folder, not a file")
+    if not stat.S_ISREG(status.st_mode):
+        raise ModelFileError(path, "is not a regular file")
 
 
 def write_file(path: str | os.PathLike[str], data: bytes) -> None:
@@ -70,7 +106,7 @@ def write_file(path: str | os.PathLike[str], data: bytes) -> None:
         except BaseException:
             beside.unlink(missing_ok=True)
             raise
-        _flush_folder(path.parent)
+        flush_folder(path.parent)
     except OSError as error:
         if error.errno is None:
             raise
@@ -78,7 +114,7 @@ def write_file(path: str | os.PathLike[str], data: bytes) -> None:
         raise OSError(error.errno, error.strerror, str(path)) from error
 
 
-def _flush_folder(path: Path) -> None:
+def flush_folder(path: Path) -> None:
     """Makes the disk keep a new name, where the system and the folder's permissions allow it."""
     if os.name != "posix":  # elsewhere a folder cannot be opened, and need not be
         return
@@ -133,9 +169,10 @@ def read_json(path: str | os.PathLike[str]) -> dict[str, Any]:
 
     Raises:
         OSError: If it cannot be read.
-        ModelFileError: If it holds anything else, see `parse_json`, or more than 100 MB.
+        ModelFileError: If it holds anything else, see `parse_json`, or more than 100 MB, or is
+            not a regular file.
     """
-    with Path(path).open("rb") as file:
+    with open_regular(path) as file:
         text = file.read(MAX_JSON + 1)
     try:
         if len(text) > MAX_JSON:
@@ -222,15 +259,8 @@ def open_tensors(
         FileNotFoundError: If there is no such file.
         ModelFileError: If it is no such file, or its header contradicts itself or the file.
     """
-    path = Path(path)
-    # Looked at before it is opened: a pipe would wait for ever.
-    mode = path.stat().st_mode
-    if stat.S_ISDIR(mode):
-        raise ModelFileError(path, "is a folder, not a model file")
-    if not stat.S_ISREG(mode):
-        raise ModelFileError(path, "is not a regular file")
-    with path.open("rb") as file:
-        yield TensorFile(path, file, max_header)
+    with open_regular(path) as file:
+        yield TensorFile(Path(path), file, max_header)
 
 
 def read_tensors(

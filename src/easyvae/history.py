@@ -5,9 +5,9 @@ import io
 from collections.abc import Iterator
 from os import PathLike
 from pathlib import Path
-from typing import TYPE_CHECKING, TypedDict
+from typing import TYPE_CHECKING, Any, TypedDict
 
-from easyvae.files import write_file
+from easyvae.files import ModelFileError, open_regular, write_file
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -102,20 +102,33 @@ class History:
 
         Raises:
             FileNotFoundError: If there is no such file.
-            ValueError: If it is not such a file.
+            ModelFileError: If it is not such a file.
         """
-        with Path(path).open(newline="") as file:
-            reader = csv.DictReader(file)
-            if tuple(reader.fieldnames or ()) != COLUMNS:
-                raise ValueError(f"{path} is not a history: its header must be {COLUMNS}")
-            rows = [
-                {
-                    name: int(text) if name == "epoch" else float(text) if text else None
-                    for name, text in record.items()
-                }
-                for record in reader
-            ]
-        return cls(rows)  # type: ignore[arg-type]  # the header has been compared
+        try:
+            with io.TextIOWrapper(open_regular(path), encoding="utf-8", newline="") as file:
+                reader = csv.DictReader(file)
+                if tuple(reader.fieldnames or ()) != COLUMNS:
+                    raise ValueError(f"its header must be {COLUMNS}")
+                rows = [_read_row(record) for record in reader]
+        except ModelFileError:
+            raise
+        except (ValueError, csv.Error) as error:
+            raise ModelFileError(path, f"is not a history ({error})") from None
+        return cls(rows)
+
+
+def _read_row(record: dict[Any, Any]) -> Row:
+    """Returns a row of a CSV file, whose header has been compared, as numbers.
+
+    Raises:
+        ValueError: If it has other columns, or there is something else than a number in one.
+    """
+    if None in record or None in record.values():
+        raise ValueError(f"a row does not have {len(COLUMNS)} columns")
+    return {  # type: ignore[return-value]  # these are the columns of a row
+        name: int(text) if name == "epoch" else float(text) if text else None
+        for name, text in record.items()
+    }
 
 
 def describe_row(row: Row) -> str:

@@ -3,9 +3,12 @@
 import contextlib
 import errno
 import os
+import stat
 import sys
 from pathlib import Path
 from typing import IO
+
+from easyvae.files import ModelFileError
 
 _held: set[IO[bytes]] = set()
 
@@ -20,9 +23,11 @@ def take_lock(path: Path) -> IO[bytes]:
 
     Raises:
         BlockingIOError: If another process, or another part of this one, has the lock.
+        ModelFileError: If there is something else in its place: a link, which a stranger may have
+            led elsewhere, a folder, a pipe, a device.
         OSError: If the file cannot be made.
     """
-    file = path.open("ab")
+    file = _open(path)
     try:
         _lock(file)
     except OSError:
@@ -38,6 +43,27 @@ def drop_lock(file: IO[bytes]) -> None:
         _held.discard(file)
         _unlock(file)
         file.close()
+
+
+def _open(path: Path) -> IO[bytes]:
+    """Opens the file of a lock, or makes it; nothing is ever written to it."""
+    with contextlib.suppress(FileNotFoundError):
+        _check(path, path.lstat())
+    flags = os.O_RDWR | os.O_CREAT
+    for name in ("O_NONBLOCK", "O_NOFOLLOW", "O_BINARY"):  # no system has them all
+        flags |= getattr(os, name, 0)
+    descriptor = os.open(path, flags, 0o666)
+    try:
+        _check(path, os.fstat(descriptor))  # it may have come there just now
+    except BaseException:
+        os.close(descriptor)
+        raise
+    return open(descriptor, "r+b")  # noqa: PTH123  # a descriptor is no path
+
+
+def _check(path: Path, status: os.stat_result) -> None:
+    if not stat.S_ISREG(status.st_mode):
+        raise ModelFileError(path, "is not a regular file, as a lock has to be; remove it")
 
 
 def _lock(file: IO[bytes]) -> None:

@@ -144,9 +144,6 @@ class VAE(nn.Module):
         choices = Choices(as_activation(activation), as_norm(norm, len(spatial)), blocks, dense)
         self.encoder = Encoder(self.plan, widths, self.latent, choices)
         self.decoder = Decoder(self.plan, widths, self.latent, choices)
-        # Channels-last is the faster layout of 2-D convolutions on every device.
-        flat = len(spatial) == 2
-        self._memory_format = torch.channels_last if flat else torch.contiguous_format
         self._lay_out()
         self._drawn = self._sums()
 
@@ -313,6 +310,13 @@ class VAE(nn.Module):
         model._lay_out()
         return model.to(device).eval()
 
+    @property
+    def _memory_format(self) -> torch.memory_format:
+        # Channels-last is the faster layout of 2-D convolutions on every device. A property, since
+        # `pickle` takes a model to pieces and does not know what to do with a memory format.
+        flat = len(self.input_shape) == 3
+        return torch.channels_last if flat else torch.contiguous_format
+
     def _lay_out(self) -> None:
         layout = {"memory_format": self._memory_format}
         self.to(**layout)  # type: ignore[call-overload]  # torch's annotations leave it out
@@ -327,8 +331,9 @@ class VAE(nn.Module):
 
     def _in_pieces(self, x: Tensor) -> bool:
         """Whether to take a large set in pieces: without gradients, what one needs is bounded."""
-        large = isinstance(x, Tensor) and x.ndim > 0 and len(x) > PIECE
-        return large and not torch.is_grad_enabled() and not self.training
+        if torch.is_grad_enabled() or self.training or torch.compiler.is_compiling():
+            return False  # a program of its own takes a batch of any size as one
+        return isinstance(x, Tensor) and x.ndim > 0 and len(x) > PIECE
 
     def _prepare(self, x: Tensor) -> Tensor:
         x = as_batch(x, self.input_shape, _weight_of(self.encoder))

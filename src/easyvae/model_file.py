@@ -1,5 +1,6 @@
 """Model files: weights, config and format version, checked before a model is built of them."""
 
+import math
 import os
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -16,9 +17,16 @@ from easyvae.files import (
     open_tensors,
     write_tensors,
 )
-from easyvae.geometry import per_layer
+from easyvae.geometry import per_layer, plan_stages
+from easyvae.inputs import as_spatial
 
 FORMAT_VERSION = 1
+MAX_VALUES = 2**24
+"""So many values (channels times pixels) an image may have whatever the model: 3 x 2364 x 2364."""
+VALUES_PER_WEIGHT = 16
+"""A model of more weights may have so many values in an image for each of them."""
+WIDEST = 4
+"""A layer's output may have so many times as many values as an image."""
 
 Model = TypeVar("Model", bound=nn.Module)
 
@@ -35,6 +43,7 @@ def write_model(
 
     Raises:
         TypeError: If the weights are of several float types, or of one that no model computes in.
+        ValueError: If the images are so large for so few weights that `read_model` would refuse.
         OSError: If the file cannot be written; what was there before is still there.
     """
     floats = {t.dtype for t in tensors.values() if t.is_floating_point()}
@@ -44,6 +53,8 @@ def write_model(
             f"the model's weights are {' and '.join(sorted(names))}; a file holds one of "
             f"{', '.join(_DTYPES)}: bring them to one, as `model.float()` does"
         )
+    if fault := _oversize(config, sum(t.numel() for t in tensors.values())):
+        raise ValueError(f"the model {fault}")
     metadata = {"kind": "model", "version": FORMAT_VERSION, "config": config, "dtype": names.pop()}
     write_tensors(path, tensors, metadata)
 
@@ -68,13 +79,17 @@ def read_model(
     Raises:
         FileNotFoundError: If there is no such file.
         ModelFileError: If it is not a model file of this version, or damaged, or has weights that
-            are not finite.
+            are not finite, or images that are very large for so few weights.
     """
     path = as_path("path", path)
     path = path / "model.safetensors" if path.is_dir() else path
     with open_tensors(path) as file:
         _check_version(path, file.metadata)
         model = _build_empty(file, build)
+        if fault := _oversize(
+            model.config, sum(math.prod(e.shape) for e in file.entries.values())
+        ):
+            raise ModelFileError(path, fault)
         check_tensors(path, file.entries, model.state_dict())
         tensors = file.read()
     if not allow_nonfinite:
@@ -109,6 +124,36 @@ def _build_empty(file: TensorFile, build: Callable[..., Model]) -> Model:
     # A constructor raises anything over numbers that nobody has thought of, OverflowError too.
     except Exception as error:
         raise ModelFileError(file.path, f"has a config that no model fits: {error}") from error
+
+
+def _oversize(config: Any, weights: int) -> str | None:
+    """Tells what is wrong with the size of a model's images or layers, if anything is.
+
+    A file of 4 kB can ask for images of any size, and each would take memory, and room in the
+    cache of decoded pictures, without end. So what it asks for stays in proportion to the file. A
+    model that anybody trains has at least one weight for 16 values of an image.
+
+    Args:
+        config: The constructor's arguments, all of them.
+        weights: How many values the file has.
+    """
+    spatial, layers = as_spatial(config["image_size"]), len(config["channels"])
+    kernels = per_layer("kernel_size", config["kernel_size"], layers)
+    strides = per_layer("stride", config["stride"], layers)
+    stages = plan_stages(spatial, kernels, strides)
+    image = config["in_channels"] * math.prod(spatial)
+    layer = max(
+        count * math.prod(stage.inner)
+        for count, stage in zip(config["channels"], stages, strict=True)
+    )
+    most = max(MAX_VALUES, VALUES_PER_WEIGHT * weights)
+    limit = f"with {weights:,} weights there may be {{:,}} at most"
+    if image > most:
+        size = " x ".join(map(str, (config["in_channels"], *spatial)))
+        return f"has images of {image:,} values ({size}); {limit.format(most)}"
+    if layer > WIDEST * most:
+        return f"has a layer of {layer:,} values for each image; {limit.format(WIDEST * most)}"
+    return None
 
 
 def _dtype(file: TensorFile) -> torch.dtype:

@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Any, Literal, TypeVar
 import torch
 from torch import Tensor, nn
 
+from easyvae.checks import missing
+
 if TYPE_CHECKING:
     from accelerate import Accelerator
 
@@ -147,9 +149,7 @@ def choose_processes(
         try:
             from accelerate import Accelerator
         except ImportError as error:
-            raise ImportError(
-                'training in several processes needs accelerate: pip install "easyvae[train]"'
-            ) from error
+            raise missing("training in several processes", "accelerate") from error
         ours = not torch.distributed.is_initialized()
         # Imported later, by torch itself, it would keep the group in its functions' defaults.
         importlib.import_module("torch.distributed.nn.functional")
@@ -207,11 +207,14 @@ def choose_precision(
             f"`precision` (={precision!r}) must be 'auto', 'float32' or 'bfloat16' (whose range, "
             "unlike float16's, needs no loss scaling)"
         )
+    return torch.bfloat16 if bfloat16_is_fast(device) else torch.float32
+
+
+def bfloat16_is_fast(device: torch.device) -> bool:
+    """Tells whether a device computes in bfloat16 itself; elsewhere it is emulated, and slow."""
     if device.type == "cuda":
-        fast = torch.cuda.get_device_capability(device) >= (8, 0)
-    elif device.type == "cpu":
+        return torch.cuda.get_device_capability(device) >= (8, 0)
+    if device.type == "cpu":
         known: dict[str, Any] = getattr(torch.cpu, "get_capabilities", dict)()
-        fast = bool(known.get("avx512_bf16") or known.get("amx_bf16") or known.get("bf16"))
-    else:
-        fast = False
-    return torch.bfloat16 if fast else torch.float32
+        return any(known.get(name) for name in ("avx512_bf16", "amx_bf16", "bf16"))
+    return False

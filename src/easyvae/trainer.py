@@ -194,7 +194,11 @@ class Trainer:
                 module.training = flag
 
     def _validate(self, held_out: Source) -> list[float]:
-        """Averages the loss terms over the images held out, with the same noise every epoch."""
+        """Averages the loss terms over the images held out, with the same noise every epoch.
+
+        Whatever the precision of training, in that of the weights: by these figures the best
+        model is chosen, and they are those that `evaluate` will measure.
+        """
         totals, images = [0.0] * 3, 0
         with eval_mode(self.objective), torch.no_grad():
             for number, batch in enumerate(held_out.feed.epoch(0)):
@@ -206,6 +210,7 @@ class Trainer:
     def _terms(self, objective: nn.Module, batch: Batch, use: str, number: int) -> LossTerms:
         """Computes the loss terms of a batch, with noise that depends on its number alone."""
         device = self.processes.device
+        dtype = self.dtype if use == "train" else torch.float32
         pinned = device.type == "cuda" and batch.images.device.type == "cpu"
         x = batch.images.pin_memory() if pinned else batch.images
         x = x.to(device, non_blocking=pinned)
@@ -213,7 +218,7 @@ class Trainer:
         with _seeded(device, mixed_seed(self.seed, use, number)):
             # The draws that belong to the images of lower ranks are passed over.
             torch.empty(batch.offset, self.model.latent, device=device).normal_()
-            terms: LossTerms = objective(x, self.dtype)
+            terms: LossTerms = objective(x, dtype)
         return terms
 
     def _sums(self, terms: LossTerms, *flags: bool) -> list[float]:

@@ -107,7 +107,8 @@ def fit(
             learning rate is its own affair.
         lr: Learning rate of the default optimizer, 0.002 if `None`.
         device: "auto" (a GPU if there is one) or a device.
-        precision: "float32", "bfloat16" (autocast), or "auto": bfloat16 where it is fast.
+        precision: Of training: "float32", "bfloat16" (autocast), or "auto": bfloat16 where it is
+            fast. Validation is in float32, as all that measures a model.
         seed: Seed of the split, the order of the images, and the noise.
         out: A run folder, see `easyvae.checkpoint.RunFolder`. With one, Ctrl-C and SIGTERM
             leave a checkpoint.
@@ -167,6 +168,7 @@ def fit(
             return opener.open(data, validation)
 
     training, held_out = processes.together(open_in_turn, "opening the data")
+    _check_out(out, training.origin)
     model.to(processes.device)
     loss.to(processes.device)
     parameters = [*model.parameters(), *(p for p in loss.parameters() if p.requires_grad)]
@@ -237,6 +239,15 @@ def _check_arguments(
         raise ValueError(f"`start` (={start!r}) must be 'auto' or 'random'")
 
 
+def _check_out(out: str | PathLike[str] | None, origin: str | None) -> None:
+    """Refuses the folder of the pictures themselves: a run's own would come to lie among them."""
+    if out is not None and origin is not None and Path(out).resolve() == Path(origin).resolve():
+        raise ValueError(
+            f"`out` (={str(out)!r}) is the folder of the pictures; choose another one, beside "
+            "them or in it"
+        )
+
+
 def _run_epoch(
     trainer: Trainer,
     training: Source,
@@ -274,12 +285,12 @@ def _save(folder: RunFolder, trainer: Trainer, at: Progress, *, best: bool = Fal
     """Writes a checkpoint in the first process; a full disk there ends the run in all."""
 
     def write() -> None:
+        trainer.check_finite(at.step)
         # The model first: killed between the two, the run would do this epoch again.
         if best:
             folder.save_model(trainer.model)
         folder.save(at, trainer.model, trainer.loss, trainer.optimizer)
 
-    trainer.check_finite(at.step)
     trainer.processes.together(write, "writing a checkpoint")
 
 
@@ -366,7 +377,7 @@ def _settings(
     model, description = trainer.model, Description()
     config = model.config
     loss = description.of("loss", trainer.loss)
-    loss.pop("reduction")  # of what a call of the loss returns, which training does not ask
+    loss.pop("reduction", None)  # of what a call of the loss returns, which training does not ask
     names = {id(p): name for name, p in trainer.objective.named_parameters()}
     optimizer = describe_optimizer(trainer.optimizer, names, description)
     with torch.device("meta"):

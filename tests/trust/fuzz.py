@@ -4,6 +4,8 @@
     python tests/trust/fuzz.py checkpoint --seconds 600
     python tests/trust/fuzz.py pictures --seconds 600
     python tests/trust/fuzz.py zip --seconds 600
+    python tests/trust/fuzz.py caches --seconds 600
+    python tests/trust/fuzz.py runs --seconds 600
 
 Each reader may give a result or its one error (`ModelFileError`, `ImageError`), and nothing else:
 no other exception, no more than ten seconds of CPU, no more memory than `--megabytes` beyond what
@@ -12,8 +14,12 @@ the script ends with exit code 1. Such a file belongs into `tests/trust/findings
 read it from then on.
 
 Files are made from good ones: bytes changed, cut, doubled and swapped; for models also their
-header rewritten as JSON, with a right checksum or without; for zips also the fields of their
-tables. The sequence is a function of `--seed`.
+header rewritten as JSON, with a right checksum or without; for pictures also their parts (segments
+and scans of a JPEG, chunks of a PNG or WEBP) repeated, moved, exchanged and emptied, with right
+lengths and sums; for zips also the fields of their tables; for checkpoints also the shapes, kinds
+and values of their tensors; for caches and run folders also folders, pipes and devices in a file's
+place. What is read of a cache is what was written, unless it was forged with a right checksum; a
+cache that is taken for absent counts as refused. The sequence is a function of `--seed`.
 """
 
 import argparse
@@ -21,7 +27,9 @@ import contextlib
 import copy
 import io
 import json
+import os
 import random
+import re
 import resource
 import shutil
 import signal
@@ -42,9 +50,13 @@ import numpy as np
 import torch
 from PIL import Image
 
-from easyvae import VAE, fit
-from easyvae.checkpoint import ModelFileError
+from easyvae import VAE, History, fit
+from easyvae.app.latents_cache import TensorCache, open_mixture
+from easyvae.checkpoint import ModelFileError, RunFolder
 from easyvae.data import ImageError, inspect_pictures, load_pictures, read_image
+from easyvae.data.cache import Cache, FileRows
+from easyvae.data.store import Report
+from easyvae.evaluation.runs import read_run
 from easyvae.files import read_tensors, write_tensors
 from easyvae.trainer import NonFiniteError
 
@@ -173,6 +185,9 @@ def drawn(kind: str, size: tuple[int, int], mode: str, chance: random.Random) ->
     }
     if kind == "JPEG":
         options["progressive"] = chance.random() < 0.5
+        options["restart_marker_blocks"] = chance.choice((0, 1, 3))
+    elif chance.random() < 0.5:
+        options |= {"save_all": True, "append_images": [image.rotate(180)] * 2}
     image.save(file, kind, **options)
     return file.getvalue()
 
@@ -192,6 +207,53 @@ def gallery(chance: random.Random) -> list[tuple[str, bytes]]:
     ]
 
 
+def parts_of(data: bytes) -> list[bytes]:
+    """Takes a picture file apart: joined, the parts are the file."""
+    if data.startswith(b"\xff\xd8"):
+        # A segment each, together with the coded data behind it.
+        marks = [m.start() for m in re.finditer(rb"\xff[\xc0-\xcf\xd8-\xfe]", data)]
+        return [data[a:b] for a, b in zip(marks, [*marks[1:], len(data)], strict=True)]
+    if data.startswith(b"\x89PNG"):
+        parts, at, extra, order = [data[:8]], 8, 12, ">I"
+    else:
+        parts, at, extra, order = [data[:12]], 12, 8, "<I"
+    while at < len(data):
+        place = at if order == ">I" else at + 4
+        (length,) = struct.unpack(order, data[place : place + 4])
+        end = at + extra + length + (length % 2 if order == "<I" else 0)
+        parts.append(data[at:end])
+        at = end
+    return parts
+
+
+def rebuild(data: bytes, others: list[bytes], chance: random.Random) -> bytes:
+    """Repeats, moves, exchanges or empties parts of a picture file: each part stays sound."""
+    parts = parts_of(data)
+    for _ in range(chance.choice((1, 1, 2, 4))):
+        at = chance.randrange(1, len(parts)) if len(parts) > 1 else 0
+        kind = chance.randrange(6)
+        if kind == 0:
+            copies = chance.choice((1, 2, 30, 200, 5000))
+            parts[at:at] = [parts[at]] * min(copies, 10**6 // max(1, len(parts[at])))
+        elif kind == 1:
+            parts.insert(chance.randrange(1, len(parts) + 1), parts.pop(at))
+        elif kind == 2:
+            other = parts_of(chance.choice(others))
+            parts.insert(at, chance.choice(other))
+        elif kind == 3 and len(parts) > 2:
+            del parts[at]
+        elif kind == 4:  # an empty scan, or a part without its content
+            parts[at] = parts[at][: chance.choice((0, 2, 4, 10, 12))]
+        else:
+            extra = (
+                *(b"\xff\xd0", b"\xff\x01", b"\xff" * 999, b"\xff\xdd\0\4\0\1"),
+                *(b"\xff\xda\0\x08\1\1\0\1\x3f\x10", b"\xff\xc9\0\x0b\x08\0\1\0\1\1\1\x11\0"),
+                *(b"\0\0\0\0IDAT\x35\xaf\x06\x1e", b"\0\0\0\0abCd\0\0\0\0", b"EXIF\0\0\0\0"),
+            )
+            parts.insert(at, chance.choice(extra) * chance.choice((1, 1, 40, 3000)))
+    return b"".join(parts)
+
+
 def scan(folder: Path, shape: tuple[int, ...]) -> None:
     """Looks at a folder in every way that there is."""
     load_pictures(folder, shape)
@@ -208,7 +270,10 @@ def pictures(folder: Path, chance: random.Random) -> Iterator[Callable[[], objec
     (folder / "good.png").write_bytes(good[-1][1])
     path = folder / "fuzzed.png"
     while True:
-        path.write_bytes(damage(chance.choice(everything), everything, chance))
+        data = chance.choice(everything)
+        how = chance.randrange(3)  # bytes, parts, or both
+        data = data if how == 0 else rebuild(data, everything, chance)
+        path.write_bytes(data if how == 1 else damage(data, everything, chance))
         shape = chance.choice((SHAPE, (1, 5, 9)))
         yield partial(scan, folder, shape)
 
@@ -322,11 +387,177 @@ def checkpoints(folder: Path, chance: random.Random) -> Iterator[Callable[[], ob
                 write_tensors(path, tensors, metadata)
             except (ValueError, TypeError):
                 continue
+        fuzzed = folder / "fuzzed.safetensors"
+        fuzzed.write_bytes(path.read_bytes())
         yield partial(resume, run, images, optimizer)
         path.write_bytes(good)
 
 
-TARGETS = {"checkpoint": checkpoints, "model": models, "pictures": pictures, "zip": zips}
+def put(path: Path, content: bytes) -> None:
+    """Puts a file in the place of whatever is there; some contents stand for what is no file."""
+    if path.is_dir() and not path.is_symlink():
+        path.rmdir()
+    else:
+        path.unlink(missing_ok=True)
+    if content == b"folder":
+        path.mkdir()
+    elif content == b"pipe":
+        os.mkfifo(path)
+    elif content in (b"/dev/zero", b"/dev/null", path.name.encode()):  # the last is a loop
+        path.symlink_to(content.decode())
+    else:
+        path.write_bytes(content)
+
+
+def changed(path: Path, others: list[bytes], chance: random.Random) -> bytes:
+    """Returns the content of a file of ours with a change, or something that is no file."""
+    kind = chance.randrange(10)
+    if kind == 0:
+        return chance.choice((b"folder", b"pipe", b"/dev/zero", b"/dev/null", path.name.encode()))
+    data = path.read_bytes()
+    if kind == 1:
+        return data[: len(data) // 2].ljust(len(data), b"\0")
+    if kind < 5 and path.suffix == ".json":
+        return json.dumps(rewrite(json.loads(data), chance)).encode()
+    return damage(data, others, chance)
+
+
+def forged(path: Path, chance: random.Random) -> bytes:
+    """Returns a file of tensors with other metadata or tensors, and a right checksum."""
+    tensors, metadata = read_tensors(path)
+    if chance.random() < 0.6:
+        metadata = rewrite(metadata, chance)
+    else:
+        name = chance.choice(list(tensors))
+        dtype = chance.choice((torch.uint8, torch.int64, torch.float32, torch.bfloat16))
+        size = chance.choice(((), (0,), (3,), tuple(tensors[name].shape), (3, 16)))
+        tensors[name] = torch.full(size, chance.choice((0, 1, 200))).to(dtype)
+    other = path.with_name("other")
+    write_tensors(other, tensors, metadata)
+    content = other.read_bytes()
+    other.unlink()
+    return content
+
+
+class Kept:
+    """A cache folder with pictures, kittens, latents, a mixture and a map, and how each is read.
+
+    Attributes:
+        readers: for each file, what reads it: it returns what was kept, or `None`.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        """Keeps one of each."""
+        self.readers: dict[Path, Callable[[], Any]] = {}
+        pixels = np.random.default_rng(0).integers(0, 256, (5, *SHAPE), np.uint8)
+        report = Report(6, 1, unreadable=(("x\udcff.png", "empty"),))
+        names = ["a", "b\n", "c\udcff", "d,", "e"]
+        for source, described in (("/pictures", (names, report)), ("kittens:5", (None, None))):
+            store = Cache(folder, source, SHAPE, [])
+            part = store.new_data(pixels.nbytes)
+            with FileRows(part, SHAPE) as rows:
+                for row in pixels:
+                    rows.append(row)
+                digests = rows.complete()
+            store.commit(part, digests, "fingerprint", *described)
+            for path in set(folder.iterdir()) - self.readers.keys():
+                self.readers[path] = partial(self._pictures, store)
+        tensors = TensorCache(folder)
+        samples = torch.randn(40, 2, generator=torch.Generator().manual_seed(0))
+        for name, shape in (("latents-x", (40, 2)), ("map-x", (40, 2))):
+            tensors.save(name, {"means": samples})
+            path = folder / f"{name}.safetensors"
+            self.readers[path] = partial(self._tensors, tensors, name, shape)
+        open_mixture(samples, tensors, "x")
+        path = folder / "mixture-x.safetensors"
+        self.readers[path] = partial(self._mixture, samples, tensors)
+
+    @staticmethod
+    def _pictures(store: Cache) -> Any:
+        found = store.load("fingerprint")
+        return None if found is None else (found.images.tolist(), found.names, str(found.report))
+
+    @staticmethod
+    def _tensors(cache: TensorCache, name: str, shape: tuple[int, ...]) -> Any:
+        found = cache.load(name, {"means": shape})
+        return None if found is None else (found["means"] + 1).tolist()
+
+    @staticmethod
+    def _mixture(samples: torch.Tensor, cache: TensorCache) -> Any:
+        return open_mixture(samples, cache, "x").sample(3, generator=torch.Generator()).tolist()
+
+
+def caches(folder: Path, chance: random.Random) -> Iterator[Callable[[], object]]:
+    """Reads caches with one file that is not what was written."""
+    (folder / "cache").mkdir()
+    kept = Kept(folder / "cache")
+    good = {path: path.read_bytes() for path in kept.readers}
+    wanted = {path: read() for path, read in kept.readers.items()}
+
+    def read(path: Path, *, honest: bool) -> None:
+        put(path, (folder / "fuzzed.bin").read_bytes())
+        try:
+            found = kept.readers[path]()
+        finally:
+            for each, content in good.items():
+                put(each, content)
+        if found is None:
+            raise ModelFileError(path, "is as good as absent")
+        if honest and found != wanted[path]:
+            raise RuntimeError(f"{path.name} was believed")
+
+    while True:
+        path = chance.choice(list(good))
+        honest = path.suffix == ".bin" or chance.random() < 0.5
+        try:
+            content = (
+                changed(path, list(good.values()), chance) if honest else forged(path, chance)
+            )
+        except (ValueError, TypeError, RuntimeError):  # no such file can be written
+            continue
+        (folder / "fuzzed.bin").write_bytes(content)
+        yield partial(read, path, honest=honest)
+
+
+def runs(folder: Path, chance: random.Random) -> Iterator[Callable[[], object]]:
+    """Opens run folders with settings, a history or a lock that are not what was written."""
+    run = folder / "run"
+    fit(VAE([2], 2, image_size=8), torch.rand(12, 3, 8, 8), epochs=1, out=run, progress=False)
+    good = {path: path.read_bytes() for path in run.iterdir() if path.is_file()}
+    settings = json.loads(good[run / "run.json"])
+
+    def read(path: Path) -> None:
+        put(path, (folder / "fuzzed.json").read_bytes())
+        try:
+            read_run(run)
+            History.from_csv(run / "history.csv")
+            with RunFolder(run) as opened:
+                opened.open(json.loads(json.dumps(settings)), resume=True)
+        except (ModelFileError, OSError):
+            raise ModelFileError(path, "is refused") from None
+        except ValueError as error:  # it names what differs from the run there
+            if not str(error).startswith("`out`"):
+                raise
+            raise ModelFileError(path, str(error)) from None
+        finally:
+            for each, content in good.items():
+                put(each, content)
+
+    names = ["run.json"] * 6 + ["history.csv"] * 2 + [".lock"]
+    while True:
+        path = run / chance.choice(names)
+        (folder / "fuzzed.json").write_bytes(changed(path, list(good.values()), chance))
+        yield partial(read, path)
+
+
+TARGETS = {
+    "model": models,
+    "checkpoint": checkpoints,
+    "pictures": pictures,
+    "zip": zips,
+    "caches": caches,
+    "runs": runs,
+}
 
 
 # The loop
@@ -402,8 +633,7 @@ def fuzz(
                 fault = RuntimeError(f"it left {listed(folder) ^ before}")
             if fault is not None:
                 keep.mkdir(parents=True, exist_ok=True)
-                files_there = (path for path in folder.rglob("*") if path.is_file())
-                fuzzed = max(files_there, key=lambda path: path.stat().st_mtime_ns)
+                (fuzzed,) = folder.rglob("fuzzed.*")
                 place = keep / f"{target}-{seed}-{sum(outcomes.values())}{fuzzed.suffix}"
                 place.write_bytes(fuzzed.read_bytes())
                 text = "".join(traceback.format_exception(fault))

@@ -4,6 +4,7 @@
     python tests/trust/kill_runs.py --kills 50 --processes 2
     python tests/trust/kill_runs.py --kills 50 --processes 2 --one
     python tests/trust/kill_runs.py --operations 1
+    python tests/trust/kill_runs.py --quick
 
 After each SIGKILL every file with a final name must be whole, and the newest checkpoint at most
 one interval behind the step that the run had reached (half of the attempts write one after each
@@ -13,7 +14,8 @@ bit. Then another one begins, until there have been as many kills as asked for.
 
 With `--one`, one of two processes is killed, and the other must end with an error by itself.
 With `--operations 1` a run is killed before each single operation on a file that it makes, and in
-the middle of each write; with a larger number, before every so many.
+the middle of each write; with a larger number, before every so many. `--quick` does a little of
+each in one start, for the tests.
 """
 
 import argparse
@@ -94,6 +96,7 @@ def by_chance(kills: int, processes: int, one: bool, seed: int, folder: Path) ->
         "most steps lost": lost,
         "kills by moment": dict(phases),
         "slowest end after a kill, s": round(slowest, 2),
+        "precision": victim.PRECISION,
         "seed": seed,
     }
 
@@ -165,6 +168,19 @@ def _killing(last: int) -> Callable[[], None]:
     return prepare
 
 
+def quick(seed: int, folder: Path) -> dict[str, Any]:
+    """Does a little of each."""
+    parts = {name: folder / name for name in ("random", "together", "one", "operations")}
+    for part in parts.values():
+        part.mkdir()
+    return {
+        "random": by_chance(5, 1, False, seed, parts["random"]),
+        "together": by_chance(2, 2, False, seed, parts["together"]),
+        "one": by_chance(1, 2, True, seed, parts["one"]),
+        "operations": by_operation(parts["operations"], 7),  # last: its runs are shorter
+    }
+
+
 def main() -> NoReturn:
     """Runs what the command line asks for, and prints the figures as JSON."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
@@ -172,15 +188,21 @@ def main() -> NoReturn:
     parser.add_argument("--processes", type=int, default=1, choices=[1, 2])
     parser.add_argument("--one", action="store_true", help="kill one of two processes")
     parser.add_argument("--operations", type=int, help="kill at every so many file operations")
+    parser.add_argument("--quick", action="store_true", help="a little of each")
+    parser.add_argument("--precision", choices=["auto", "float32", "bfloat16"], default="auto")
     parser.add_argument("--seed", type=int, default=0)
     arguments = parser.parse_args()
     torch.set_num_threads(1)
-    if arguments.processes > 1:
+    victim.PRECISION = arguments.precision
+    if arguments.processes > 1 or arguments.quick:
         import accelerate  # noqa: F401  # once, here, not in each attempt
     # Not a `TemporaryDirectory`: each forked process would remove it at its own end.
     folder = Path(tempfile.mkdtemp())
+    figures: dict[str, Any]
     try:
-        if arguments.operations:
+        if arguments.quick:
+            figures = quick(arguments.seed, folder)
+        elif arguments.operations:
             figures = by_operation(folder, arguments.operations)
         else:
             figures = by_chance(

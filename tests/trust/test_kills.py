@@ -13,9 +13,9 @@ SCRIPT = Path(__file__).with_name("kill_runs.py")
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="Windows has no SIGKILL")
 
 
-def kill_runs(*arguments: str, seconds: float) -> dict[str, Any]:
+def kill_runs(precision: str, *arguments: str, seconds: float) -> dict[str, Any]:
     done = subprocess.run(
-        [sys.executable, str(SCRIPT), *arguments],
+        [sys.executable, str(SCRIPT), "--precision", precision, *arguments],
         capture_output=True,
         text=True,
         timeout=seconds,
@@ -27,43 +27,75 @@ def kill_runs(*arguments: str, seconds: float) -> dict[str, Any]:
     return figures
 
 
-@pytest.mark.parametrize("kills", [5, pytest.param(200, marks=pytest.mark.slow)])
-def test_killed_at_random_moments(kills: int) -> None:
-    """After each SIGKILL no file is damaged, at most one interval is lost, and the end is equal.
+@pytest.fixture(scope="module")
+def quick(chosen_precision: str) -> dict[str, Any]:
+    """A little of everything, in one start of the script, which takes longer than the kills."""
+    pytest.importorskip("accelerate")
+    return kill_runs(chosen_precision, "--quick", seconds=600)
 
-    The comparison itself is the script's: it ends with an error otherwise.
-    """
-    figures = kill_runs("--kills", str(kills), seconds=60 + 30 * kills)
+
+def check_random(figures: dict[str, Any], kills: int) -> None:
+    """The comparison itself is the script's: it ends with an error if a run has another end."""
     assert figures["kills"] == kills
     assert figures["most steps lost"] <= 6
     if kills >= 100:
         assert figures["kills by moment"]["in a save"] >= 10
 
 
-@pytest.mark.parametrize("stride", [7, pytest.param(1, marks=pytest.mark.slow)])
-def test_killed_at_every_operation_on_a_file(stride: int) -> None:
-    """Killed before each write, flush, renaming and removal, and in the middle of each write.
-
-    In the bounded form, at every seventh of them.
-    """
-    figures = kill_runs("--operations", str(stride), seconds=1200)
+def check_operations(figures: dict[str, Any], stride: int) -> None:
     assert figures["operations"] >= 20
     assert figures["kills"] >= 20 // stride
 
 
-@pytest.mark.parametrize("kills", [2, pytest.param(50, marks=pytest.mark.slow)])
-def test_two_processes_killed_together(kills: int) -> None:
-    """Two processes that train together are killed, resumed, and end bit-identical."""
-    pytest.importorskip("accelerate")
-    figures = kill_runs("--processes", "2", "--kills", str(kills), seconds=120 + 60 * kills)
-    assert figures["kills"] == kills
-
-
-@pytest.mark.parametrize("kills", [1, pytest.param(20, marks=pytest.mark.slow)])
-def test_one_of_two_processes_killed(kills: int) -> None:
-    """The other one ends with an error within a minute, by itself; the run is then resumed."""
-    pytest.importorskip("accelerate")
-    arguments = ("--processes", "2", "--one", "--kills", str(kills))
-    figures = kill_runs(*arguments, seconds=120 + 60 * kills)
+def check_one(figures: dict[str, Any], kills: int) -> None:
     assert figures["kills"] == kills
     assert figures["slowest end after a kill, s"] < 60
+
+
+def test_killed_at_random_moments(quick: dict[str, Any]) -> None:
+    """After each SIGKILL no file is damaged, one interval is lost at most, the end is equal."""
+    check_random(quick["random"], 5)
+
+
+def test_killed_at_operations_on_files(quick: dict[str, Any]) -> None:
+    """Killed before every seventh of them, or in the middle of a write: the same."""
+    check_operations(quick["operations"], 7)
+
+
+def test_two_processes_killed_together(quick: dict[str, Any]) -> None:
+    """Two processes that train together are killed, resumed, and end bit-identical."""
+    assert quick["together"]["kills"] == 2
+
+
+def test_one_of_two_processes_killed(quick: dict[str, Any]) -> None:
+    """The other one ends with an error within a minute, by itself; the run is then resumed."""
+    check_one(quick["one"], 1)
+
+
+@pytest.mark.slow
+def test_killed_200_times(chosen_precision: str) -> None:
+    """At random moments, ten times at least in the middle of a save."""
+    figures = kill_runs(chosen_precision, "--kills", "200", seconds=6000)
+    check_random(figures, 200)
+
+
+@pytest.mark.slow
+def test_killed_at_every_operation_on_a_file(chosen_precision: str) -> None:
+    """Killed before each write, flush, renaming and removal, and in the middle of each write."""
+    check_operations(kill_runs(chosen_precision, "--operations", "1", seconds=1200), 1)
+
+
+@pytest.mark.slow
+def test_two_processes_killed_50_times(chosen_precision: str) -> None:
+    """Both at a time."""
+    pytest.importorskip("accelerate")
+    arguments = ("--processes", "2", "--kills", "50")
+    assert kill_runs(chosen_precision, *arguments, seconds=3000)["kills"] == 50
+
+
+@pytest.mark.slow
+def test_one_of_two_processes_killed_20_times(chosen_precision: str) -> None:
+    """One at a time."""
+    pytest.importorskip("accelerate")
+    arguments = ("--processes", "2", "--one", "--kills", "20")
+    check_one(kill_runs(chosen_precision, *arguments, seconds=1500), 20)

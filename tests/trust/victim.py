@@ -17,7 +17,7 @@ import time
 import traceback
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import torch
 import torch._dynamo  # an optimizer's first call does, for seconds: once, here, for all attempts
@@ -30,6 +30,7 @@ from easyvae.trainer import Trainer
 EPOCHS = 6
 STEPS = 6
 """Steps in an epoch."""
+PRECISION: Literal["auto", "float32", "bfloat16"] = "auto"
 PHASES = ("before the first step", "in a step", "in a save", "between")
 
 _shared = mmap.mmap(-1, 16)
@@ -42,6 +43,7 @@ def train(out: Path) -> None:
     torch.manual_seed(0)
     model = VAE([8, 16], 4, image_size=16, norm="batch")
     options: dict[str, Any] = {"batch_size": 10, "device": "cpu", "progress": False}
+    options["precision"] = PRECISION
     fit(model, images, loss=BetaLoss(0.1), epochs=EPOCHS, out=out, **options)
 
 

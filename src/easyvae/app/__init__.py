@@ -6,13 +6,13 @@ own:
     app = create_app({"cats": VAE.load("runs/cats")}, load_pictures("cats", (3, 64, 64)))
 """
 
+from easyvae.checks import missing
+
 try:
     import starlette  # noqa: F401  # asked for here once, and not in each module
     import uvicorn  # noqa: F401
 except ImportError as error:
-    raise ImportError(
-        'the mixer needs starlette and uvicorn: pip install "easyvae[app]"'
-    ) from error
+    raise missing("the mixer", "starlette", "uvicorn", "h11", "Pillow") from error
 
 from easyvae.app.server import create_app
 from easyvae.app.serving import serve

@@ -66,6 +66,10 @@ class Guard:
             return
         try:
             await self._app(scope, exchange.receive, exchange.send)
+        except asyncio.CancelledError:  # the server stops, and has waited for long enough
+            if exchange.begun:
+                raise
+            await exchange.refuse(scope, "busy", 503, "the server is stopping")
         except Exception:
             if exchange.begun:
                 raise

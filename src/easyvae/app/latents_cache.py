@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from easyvae.data import Pictures
-from easyvae.files import ModelFileError, read_tensors, write_tensors
+from easyvae.files import ModelFileError, open_tensors, write_tensors
 from easyvae.latents import GaussianMixture, eval_mode, reparameterize
 from easyvae.model import VAE
 
@@ -49,15 +49,17 @@ class TensorCache:
         self._folder = folder
 
     def load(self, name: str, shapes: dict[str, tuple[int, ...]]) -> dict[str, Tensor] | None:
-        """Returns the tensors of a name if they have these shapes and are finite."""
+        """Returns the tensors of a name if they are float32, have these shapes and are finite."""
+        wanted = {key: (torch.float32, shape) for key, shape in shapes.items()}
         try:
             path = self._folder / f"{name}.safetensors"
-            tensors, _ = read_tensors(path)
+            with open_tensors(path) as file:
+                if {key: (e.dtype, e.shape) for key, e in file.entries.items()} != wanted:
+                    return None
+                tensors = file.read()
             with suppress(OSError):
                 os.utime(path)
         except (OSError, ModelFileError):
-            return None
-        if {key: tuple(t.shape) for key, t in tensors.items()} != shapes:
             return None
         return tensors if all(bool(t.isfinite().all()) for t in tensors.values()) else None
 
@@ -145,8 +147,14 @@ def open_mixture(samples: Tensor, cache: TensorCache, name: str) -> GaussianMixt
     }
     name = f"mixture-{name}"
     known = cache.load(name, shapes)
-    if known is None:  # seconds, where there are many dimensions
+    if known is None or not _are_shares(known["weights"]):
+        # Seconds, where there are many dimensions.
         fitted = GaussianMixture.fit(samples, components)
         known = {key: getattr(fitted, key).float() for key in shapes}
         cache.save(name, known)
     return GaussianMixture(known["weights"], known["means"], known["scale_tril"])
+
+
+def _are_shares(weights: Tensor) -> bool:
+    """Returns whether these can be a mixture's weights: drawing from others raises."""
+    return bool((weights >= 0).all()) and abs(float(weights.sum()) - 1) < 1e-3

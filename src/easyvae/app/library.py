@@ -12,9 +12,9 @@ from torch.nn.functional import interpolate
 
 from easyvae.app.errors import RequestError
 from easyvae.data import Pictures
-from easyvae.data.pictures import printable
 from easyvae.data.store import pieces
 from easyvae.plots.sheets import encode_images, to_bytes
+from easyvae.text import printable
 
 THUMB = 64
 """Longest side of a thumbnail, in pixels; smaller pictures stay as they are."""
@@ -35,7 +35,7 @@ class Library:
 
     Attributes:
         pictures: The set.
-        title: What to call it.
+        title: What to call it, printable: a folder's name may be no text at all.
         shape: (C, H, W).
         thumb: Height and width of a thumbnail.
         at_once: How many pictures may be in one answer.
@@ -45,7 +45,7 @@ class Library:
     def __init__(self, pictures: Pictures, title: str) -> None:
         """Looks at the shape; nothing is drawn yet."""
         self.pictures = pictures
-        self.title = title
+        self.title = printable(title)
         self.shape: tuple[int, ...] = tuple(pictures.images.shape[1:])
         height, width = self.shape[1:]
         scale = min(1.0, THUMB / max(height, width))

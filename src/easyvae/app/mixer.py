@@ -104,8 +104,10 @@ class Mixer:
 
     def stop(self) -> None:
         """Ends the work as soon as that can be; it can be begun again."""
-        for worker in (self.work, self.sheets, self.films, self.reception):
-            worker.stop()
+        self.reception.stop()  # which waits for no decoder
+        self.sheets.stop()
+        self.films.stop()
+        self.work.stop(seconds=1)
         self._hire()
         with self._lock:
             preparation, self._preparation = self._preparation, None

@@ -5,6 +5,7 @@ from importlib.util import find_spec
 import torch
 from torch import Tensor
 
+from easyvae.checks import missing, unit_for
 from easyvae.latents import principal_directions
 
 MOST = 20_000
@@ -29,10 +30,14 @@ def embed_neighbours(means: Tensor) -> Tensor:
     try:
         from sklearn.manifold import TSNE
     except ImportError as error:
-        raise ImportError("t-SNE needs scikit-learn: pip install scikit-learn") from error
+        raise missing("t-SNE", "scikit-learn") from error
+    centred = means - means.mean(0)
+    centred = centred / unit_for(centred)  # or t-SNE would not see that tiny numbers differ
     count = min(_DIMENSIONS, means.shape[1], len(means) - 1)
-    axes = torch.nn.functional.normalize(principal_directions(means, count))
-    reduced = (means - means.mean(0)) @ axes.T
+    axes = torch.nn.functional.normalize(principal_directions(centred, count))
+    reduced = centred @ axes.T
+    if bool((reduced == reduced[0]).all()):  # one point many times, of which it crashes
+        return means.new_zeros(len(means), 2)
     perplexity = min(30.0, (len(means) - 1) / 3)
     layout = TSNE(perplexity=perplexity, init="pca", random_state=0).fit_transform(reduced.numpy())
     found = torch.from_numpy(layout).float()

@@ -1,8 +1,6 @@
 """What is computed once for each model, in the background, while the page is in use."""
 
 import logging
-import os
-import sys
 import threading
 from collections.abc import Callable, Sequence
 from contextlib import suppress
@@ -17,8 +15,10 @@ from easyvae.app.latents_cache import TensorCache, open_latents, open_mixture
 from easyvae.app.neighbours import embed_neighbours
 from easyvae.app.pending import Pending
 from easyvae.app.served import Served
+from easyvae.app.worker import give_way
 from easyvae.data import Pictures
 from easyvae.latents import GaussianMixture
+from easyvae.text import printable
 
 T = TypeVar("T")
 _log = logging.getLogger(__name__)
@@ -72,7 +72,7 @@ class Preparation:
         self._thread.join(timeout=5)
 
     def _run(self) -> None:
-        _give_way()
+        give_way()
         with suppress(StoppedError):
             for served in self._models:
                 self._compute(served.blender.atlas, self._embed, served)
@@ -95,7 +95,7 @@ class Preparation:
             raise
         except Exception as error:  # whatever it is, the rest of the page works without
             _log.exception("the model %s: something failed that is computed once", served.name)
-            pending.failed = f"{served.name}: {error}"
+            pending.failed = printable(f"{served.name}: {error}")
 
     def _embed(self, served: Served) -> Atlas:
         def progress(done: int) -> None:
@@ -127,10 +127,3 @@ class Preparation:
             known = {"layout": embed_neighbours(served.blender.atlas.get().means)}
             self._cache.save(name, known)
         return known["layout"]
-
-
-def _give_way() -> None:
-    """Lets other threads go first, where the system knows a thread's priority."""
-    if sys.platform == "linux":
-        with suppress(OSError):
-            os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), 10)

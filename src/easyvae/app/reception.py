@@ -18,6 +18,8 @@ AHEAD = 2**16
 """How much of a body is read while it waits."""
 SECONDS = 20.0
 """How long a body may take."""
+DECODERS = 2
+"""How many pictures are decoded at a time: one that takes its seconds holds up no other."""
 
 
 class Reception:
@@ -33,7 +35,7 @@ class Reception:
         self._shelf = shelf
         self._seconds = seconds
         self._places = asyncio.Semaphore(AT_ONCE)
-        self._decoder = Worker("uploads", waiting=AT_ONCE)
+        self._decoder = Worker("uploads", threads=DECODERS, waiting=AT_ONCE, patient=True)
         self._waiting = 0
 
     async def take(self, request: Request) -> str:

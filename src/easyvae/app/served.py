@@ -9,6 +9,7 @@ from easyvae.app.mixing import Blender
 from easyvae.app.pending import Pending
 from easyvae.app.shelf import Shelf
 from easyvae.model import VAE
+from easyvae.text import printable
 
 
 class Served:
@@ -21,7 +22,7 @@ class Served:
         shelf: The pictures that people have brought.
 
     Attributes:
-        name: Likewise.
+        name: Likewise, printable.
         key: A hash of the weights and the set: what is computed is kept under it.
         id: The key's beginning: what is drawn under it never changes.
         blender: What mixes with it.
@@ -32,7 +33,7 @@ class Served:
 
     def __init__(self, name: str, model: VAE, library: Library, shelf: Shelf) -> None:
         """Works out the key."""
-        self.name = name
+        self.name = printable(name)
         self.key = identify(model, library.pictures)
         self.id = self.key[:12]
         self.blender = Blender(model, library, shelf)

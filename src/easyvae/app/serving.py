@@ -15,6 +15,8 @@ CONNECTIONS = 200
 """How many clients are served at a time; those beyond get a 503."""
 HEADER_SECONDS = 10.0
 """How long the head of a request may take."""
+GRACE = 0.5
+"""Seconds for which a server that is told to stop waits for answers under way."""
 WRITE_SECONDS = 30.0
 """How long a client may let an answer wait without reading any more of it."""
 
@@ -128,7 +130,7 @@ class Server(uvicorn.Server):
                 proxy_headers=False,
                 server_header=False,
                 limit_concurrency=CONNECTIONS,
-                timeout_graceful_shutdown=2,
+                timeout_graceful_shutdown=GRACE,  # type: ignore[arg-type]  # any number will do
                 h11_max_incomplete_event_size=32768,
             )
         )

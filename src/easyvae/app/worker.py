@@ -1,8 +1,13 @@
 """Work that takes a processor's while: a few at a time, a bounded number waiting."""
 
 import asyncio
+import os
+import sys
+import threading
 from collections.abc import Awaitable, Callable
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future
+from contextlib import suppress
+from queue import SimpleQueue
 from typing import Any, ParamSpec, TypeVar
 
 from starlette.requests import Request
@@ -11,6 +16,7 @@ from easyvae.app.errors import RequestError, busy
 
 P = ParamSpec("P")
 T = TypeVar("T")
+_Task = tuple[Future[Any], Callable[[], Any]]
 
 
 class Worker:
@@ -19,15 +25,26 @@ class Worker:
     What waits does so here, and not in the threads' own queue: that would keep work whose client
     has gone, and all that it holds, until a thread came to it.
 
+    They are daemons, unlike those of a `ThreadPoolExecutor`: nothing interrupts a decoder, and
+    the process must be able to end without waiting for it.
+
     Args:
         name: What the threads are called.
         threads: How many work at a time.
         waiting: How many more may wait; those beyond are told to come back.
+        patient: Whether all other threads go first, and so the end of the process does too.
     """
 
-    def __init__(self, name: str, *, threads: int = 1, waiting: int = 32) -> None:
+    def __init__(
+        self, name: str, *, threads: int = 1, waiting: int = 32, patient: bool = False
+    ) -> None:
         """Starts no thread yet."""
-        self._pool = ThreadPoolExecutor(threads, f"easyvae-{name}")
+        self._name = f"easyvae-{name}"
+        self._patient = patient
+        self._most_threads = threads
+        self._threads: list[threading.Thread] = []
+        self._tasks: SimpleQueue[_Task | None] = SimpleQueue()
+        self._stopped = False
         self._turns = asyncio.Semaphore(threads)
         self._most = waiting
         self._waiting = 0
@@ -52,18 +69,37 @@ class Worker:
             await unless_gone(request, self._turns.acquire())
         finally:
             self._waiting -= 1
-        loop = asyncio.get_running_loop()
-        try:
-            future = self._pool.submit(work, *args, **kwargs)
-        except RuntimeError:
+        if self._stopped:
             self._turns.release()
-            raise busy("the server is stopping") from None
+            raise busy("the server is stopping")
+        loop = asyncio.get_running_loop()
+        future: Future[T] = Future()
         future.add_done_callback(lambda _: _in_loop(loop, self._turns.release))
+        self._tasks.put((future, lambda: work(*args, **kwargs)))
+        if len(self._threads) < self._most_threads:
+            thread = threading.Thread(target=self._serve, name=self._name, daemon=True)
+            self._threads.append(thread)
+            thread.start()
         return await unless_gone(request, asyncio.wrap_future(future))
 
-    def stop(self) -> None:
-        """Takes no more work."""
-        self._pool.shutdown(wait=False, cancel_futures=True)
+    def stop(self, seconds: float = 0.0) -> None:
+        """Takes no more work.
+
+        Args:
+            seconds: How long to wait for what is under way.
+        """
+        self._stopped = True
+        for _ in self._threads:
+            self._tasks.put(None)
+        for thread in self._threads:
+            thread.join(seconds)
+
+    def _serve(self) -> None:
+        if self._patient:
+            give_way()
+        while (task := self._tasks.get()) is not None:
+            _fulfil(*task)
+            del task  # and with it all that the work held, while the next is waited for
 
 
 async def unless_gone(request: Request, awaitable: Awaitable[T]) -> T:
@@ -87,6 +123,23 @@ async def unless_gone(request: Request, awaitable: Awaitable[T]) -> T:
     finally:
         gone.cancel()
         result.cancel()
+
+
+def give_way() -> None:
+    """Lets other threads go before this one, where the system knows a thread's priority."""
+    if sys.platform == "linux":
+        with suppress(OSError):
+            os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), 10)
+
+
+def _fulfil(future: Future[Any], work: Callable[[], Any]) -> None:
+    if not future.set_running_or_notify_cancel():
+        return
+    try:
+        future.set_result(work())
+    except BaseException as error:  # whatever it is, it belongs to who waits for it
+        future.set_exception(error)
+        del future, work  # which the error's traceback would keep, in a circle
 
 
 def _in_loop(loop: asyncio.AbstractEventLoop, call: Callable[[], None]) -> None:

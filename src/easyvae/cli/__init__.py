@@ -7,11 +7,12 @@ code 2 for bad usage or input and 1 for a failure.
 import argparse
 import sys
 from collections.abc import Sequence
-from typing import NoReturn
+from typing import Any, NoReturn
 
 from easyvae.cli import app, compare, demo, evaluate, export, info, mix, sample, train
+from easyvae.cli.common import Help
 from easyvae.signals import Terminated
-from easyvae.training import NonFiniteError
+from easyvae.text import printable
 from easyvae.version import __version__
 
 COMMANDS = {
@@ -31,7 +32,15 @@ BAD_INPUT = (ValueError, TypeError, FileNotFoundError, IsADirectoryError, NotADi
 
 
 class _Parser(argparse.ArgumentParser):
-    """A parser whose errors are one line."""
+    """A parser whose errors are one line and point to its own help."""
+
+    def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
+        # A command would hand what it does not know to the parser of all commands, whose error
+        # points to the wrong help.
+        found, unknown = super().parse_known_args(args, namespace)
+        if unknown:
+            self.error(f"unrecognized arguments: {' '.join(unknown)}")
+        return found, unknown
 
     def error(self, message: str) -> NoReturn:
         self.exit(2, f"{self.prog}: {message} (see {self.prog} --help)\n")
@@ -58,7 +67,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 1
     except BAD_INPUT as error:
         return _fail(2, error)
-    except (OSError, ImportError, NonFiniteError) as error:
+    except (OSError, ImportError, FloatingPointError) as error:  # the last is a NonFiniteError
         return _fail(1, error)
     except (MemoryError, RuntimeError) as error:  # torch's, for one, where memory does not suffice
         return _fail(1, str(error).partition("\n")[0] or "out of memory")
@@ -81,7 +90,7 @@ def make_parser() -> argparse.ArgumentParser:
             name,
             help=summary,
             description=summary,
-            formatter_class=argparse.ArgumentDefaultsHelpFormatter,
+            formatter_class=Help,
         )
         command.add_arguments(sub)
         sub.set_defaults(run=command.run)
@@ -90,6 +99,7 @@ def make_parser() -> argparse.ArgumentParser:
 
 def _fail(code: int, reason: object) -> int:
     if isinstance(reason, OSError) and reason.filename is not None:
-        reason = f"{reason.filename}: {reason.strerror}"  # as our own errors, without a number
-    print(f"easyvae: {' '.join(str(reason).split())}", file=sys.stderr)
+        # As our own errors, without a number.
+        reason = f"{printable(str(reason.filename))}: {reason.strerror}"
+    print(f"easyvae: {printable(' '.join(str(reason).split()))}", file=sys.stderr)
     return code

@@ -1,21 +1,21 @@
 """Open the mixer: a web page on which pictures turn into one another."""
 
 import argparse
+import os
+import shlex
 import sys
 import threading
 import webbrowser
 from pathlib import Path
 from typing import Any
 
-from easyvae.cli.common import add_device, kittens_in, open_pictures
-from easyvae.cli.demo import FOLDER
-from easyvae.comparison.names import file_name
-from easyvae.files import read_json
-from easyvae.model import VAE
-from easyvae.processes import choose_device
+from easyvae.cli.common import DEMO, add_device, kittens_in, open_pictures
+from easyvae.text import printable
 
 WILDCARDS = frozenset({"0.0.0.0", "::"})
 LOOPBACK = frozenset({"127.0.0.1", "localhost", "::1"})
+MOST_KITTENS = 20_000
+"""How many kittens a run may name without being asked about: some 20 seconds of drawing."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -26,13 +26,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         default=[],
         metavar="FILE",
         help="a .safetensors file, a run folder or a comparison's folder; given more than once "
-        f"there is a switch between them (default: {FOLDER}, which `easyvae demo` leaves)",
+        f"there is a switch between them (default: {DEMO}, which `easyvae demo` leaves)",
     )
     parser.add_argument(
         "--images",
         metavar="PATH",
-        help="folder or zip of pictures, or kittens[:N] (default: what the first model was "
-        "trained on, if its run tells and it is still there, else kittens)",
+        help="folder or zip of pictures, or kittens[:N] (default: what the run of the first "
+        "model names, once you have said yes in a terminal, else kittens)",
     )
     parser.add_argument("--host", default="127.0.0.1", help="address to be reached at")
     parser.add_argument("--port", type=int, default=8000, help="0 takes a free one")
@@ -45,6 +45,8 @@ def run(args: argparse.Namespace) -> None:
     from easyvae.app.checking import check_models
     from easyvae.app.server import create_app
     from easyvae.app.serving import listen, serve
+    from easyvae.model import VAE
+    from easyvae.processes import choose_device
 
     if not 0 <= args.port <= 65535:
         raise ValueError(f"--port (={args.port}) must be from 0 to 65535")
@@ -53,7 +55,7 @@ def run(args: argparse.Namespace) -> None:
     models = {name: VAE.load(path, device=device) for name, path in files.items()}
     shape = check_models(models)
     with listen(args.host, args.port) as bound:  # to be told now if it is in use
-        path = args.images or trained_on(next(iter(files.values())))
+        path = args.images or pictures_of_run(next(iter(files.values())), args.host)
         count = kittens_in(path)
         if count is not None and not args.images and (shape[0] != 3 or shape[1] != shape[2]):
             raise ValueError(
@@ -97,11 +99,11 @@ def find_models(given: list[str]) -> dict[str, Path]:
         ValueError: If there is no model there.
     """
     if not given:
-        if not (Path(FOLDER) / "model.safetensors").is_file():
+        if not (Path(DEMO) / "model.safetensors").is_file():
             raise ValueError(
-                f"there is no model in {FOLDER}/: run `easyvae demo` first, or give --model"
+                f"there is no model in {DEMO}/: run `easyvae demo` first, or give --model"
             )
-        given = [FOLDER]
+        given = [DEMO]
     found: dict[str, Path] = {}
     for path in map(Path, given):
         for name, file in _models_at(path):
@@ -113,6 +115,8 @@ def find_models(given: list[str]) -> dict[str, Path]:
 
 
 def _models_at(path: Path) -> list[tuple[str, Path]]:
+    from easyvae.comparison.names import file_name
+
     if path.is_dir() and not (path / "model.safetensors").is_file():
         files = sorted((path / "models").glob("*.safetensors"))
         if not files:
@@ -128,20 +132,44 @@ def _models_at(path: Path) -> list[tuple[str, Path]]:
     return [(name, path)]
 
 
-def trained_on(file: Path) -> str:
-    """Returns the pictures that a model's run was trained on, or the kittens.
+def pictures_of_run(file: Path, host: str) -> str:
+    """Returns the pictures that a model's run names, once the user has agreed, or the kittens.
+
+    A run folder may come from anyone. What it names is only looked at, and served, where the user
+    says so: another's choice of folder would else be on show, or a share on a network be asked
+    for. Of the built-in kittens there is nothing to show that is anybody's.
 
     Args:
         file: The model's file; beside it a run has its settings.
+        host: The address to serve at.
+
+    Raises:
+        ValueError: If the user has not agreed, or cannot be asked; it says what to pass.
     """
-    origin = _record(file.parent / "run.json").get("pictures")
-    if not isinstance(origin, str):
+    from easyvae.evaluation.runs import read_run
+
+    run = read_run(file)
+    if run is None or run.pictures is None:
         return "kittens"
+    named = run.pictures
     try:
-        known = kittens_in(origin) is not None or Path(origin).exists()
-    except (OSError, ValueError):
-        return "kittens"
-    return origin if known else "kittens"
+        count = kittens_in(named)
+    except ValueError:
+        count = MOST_KITTENS + 1
+    if count is None:
+        named = os.path.abspath(named)  # noqa: PTH100  # `Path.resolve` would look at the disk
+    elif count <= MOST_KITTENS:
+        return named
+    shown = printable(named)
+    claim = f"the run of {printable(str(file))} says that it was trained on {shown}"
+    if host in LOOPBACK and sys.stdin and sys.stdin.isatty() and sys.stderr.isatty():
+        print(f"{claim}\nshow these pictures? [y/N] ", end="", file=sys.stderr, flush=True)
+        if sys.stdin.readline().strip().lower() in ("y", "yes"):
+            return named
+    raise ValueError(
+        f"{claim}; such a file can come from anyone, so say which pictures to show: "
+        f"--images {shlex.quote(shown)}, or --images kittens"
+    )
 
 
 def title_of(path: str) -> str:
@@ -159,6 +187,8 @@ def title_of(path: str) -> str:
 
 def _record(path: Path) -> dict[str, Any]:
     """Reads a JSON object, if there is one."""
+    from easyvae.files import read_json
+
     try:
         return read_json(path)
     except (OSError, ValueError):

@@ -1,19 +1,34 @@
-"""What several commands share."""
+"""What several commands share.
+
+The command line imports torch, and what needs it, only when a command runs: help and usage errors
+come at once.
+"""
 
 import argparse
 import re
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
-import torch
-from torch import Tensor
+if TYPE_CHECKING:
+    from argparse import _ActionsContainer as Arguments  # a parser or a group of one
 
-from easyvae.cli.drawn import open_kittens
-from easyvae.data import Pictures, load_pictures, read_image
-from easyvae.kittens import draw_kittens
-from easyvae.model import VAE
-from easyvae.reporter import Reporter
+    from torch import Tensor
 
+    from easyvae.data import Pictures
+    from easyvae.model import VAE
+
+CHANNELS, LATENT, IMAGE_SIZE = (32, 64, 128, 256), 128, 64
+BETA = 0.1
+WHY_BETA = "pictures are nearly as sharp as with any less, and new ones better than with 1"
+"""Why this beta, in the words of all pages; docs/concepts.md has the figures."""
+EPOCHS, BATCH_SIZE, LR, VALIDATION = 20, 32, 2e-3, 0.1
+ACTIVATIONS = ("elu", "gelu", "leaky_relu", "mish", "relu", "silu", "softplus", "tanh")
+NORMS = ("batch", "group")
+RECONSTRUCTIONS = ("bce", "gaussian", "l1", "mse")
+PRECISIONS = ("auto", "float32", "bfloat16")
+DEMO = "easyvae-demo"
+"""Where `easyvae demo` leaves its model, and `easyvae app` looks for one."""
 SMALLEST = 16
 """How wide a kitten is at least, in pixels."""
 KITTENS = 5000
@@ -28,12 +43,19 @@ def open_pictures(
     keep_copies: bool = False,
     quiet: bool = True,
     start: int = 0,
-) -> Pictures:
+) -> "Pictures":
     """Opens what PATH stands for: a folder, a zip, or the built-in set from kitten `start` on.
 
     Raises:
         ValueError: If there are no pictures there, or the shape is not a picture's.
     """
+    import torch
+
+    from easyvae.cli.drawn import open_kittens
+    from easyvae.data import Pictures, load_pictures
+    from easyvae.kittens import draw_kittens
+    from easyvae.reporter import Reporter
+
     count = kittens_in(path)
     if count is None:
         copies: Literal["keep", "drop"] = "keep" if keep_copies else "drop"
@@ -49,6 +71,7 @@ def open_pictures(
         raise ValueError(
             f"kittens are at least {SMALLEST} pixels wide; the model takes {size} (--image-size)"
         )
+    _check_memory(path, count, 3 * size * size)
     images = draw_kittens(count, size=size, start=start)[0] if start else open_kittens(count, size)
     return Pictures(torch.from_numpy(images), flip=flip, origin=None if start else path)
 
@@ -57,7 +80,7 @@ def kittens_in(path: str) -> int | None:
     """Returns how many kittens `kittens:N` asks for, or `None` where `path` is a path.
 
     Raises:
-        ValueError: If N is not a number of at least 1.
+        ValueError: If N is not a number from 1 to 999,999,999.
 
     Example:
         >>> kittens_in("kittens"), kittens_in("kittens:12"), kittens_in("./kittens")
@@ -68,14 +91,85 @@ def kittens_in(path: str) -> int | None:
         return None
     if not colon:
         return KITTENS
-    if not re.fullmatch("[1-9][0-9]*", count):
-        raise ValueError(f"PATH (={path!r}) must be `kittens` or `kittens:N`, N at least 1")
+    if not re.fullmatch("[1-9][0-9]{0,8}", count):
+        raise ValueError(
+            f"PATH (={path!r}) must be `kittens` or `kittens:N`, N from 1 to 999,999,999"
+        )
     return int(count)
 
 
-def read_pictures(paths: list[str], model: VAE) -> Tensor:
+def _check_memory(path: str, count: int, size: int) -> None:
+    """Refuses more kittens than half of the machine's memory holds: they are drawn into it.
+
+    Args:
+        path: What was asked for.
+        count: How many.
+        size: Bytes of each.
+    """
+    from easyvae.data.cache import memory_size
+
+    memory = memory_size()
+    if memory < 2 * count * size:
+        raise ValueError(
+            f"PATH (={path!r}) would take {count * size / 1e9:,.1f} GB of memory, and this "
+            f"machine has {memory / 1e9:,.1f} GB; half of it holds {memory // (2 * size):,}"
+        )
+
+
+def read_pictures(paths: list[str], model: "VAE") -> "Tensor":
     """Reads picture files at a model's size, (n, C, H, W) in uint8."""
+    import torch
+
+    from easyvae.data import read_image
+
     return torch.stack([torch.from_numpy(read_image(path, model.input_shape)) for path in paths])
+
+
+class Help(argparse.HelpFormatter):
+    """Help that states each default once, as it would be typed."""
+
+    def _get_help_string(self, action: argparse.Action) -> str:
+        text = action.help or ""
+        if action.nargs == 0 or action.default in (None, [], argparse.SUPPRESS):
+            return text  # a switch, or an option whose text says what happens without it
+        several = isinstance(action.default, Sequence) and not isinstance(action.default, str)
+        default = " ".join(map(str, action.default)) if several else action.default
+        return f"{text} (default: {default})"
+
+
+def add_path(parser: argparse.ArgumentParser) -> None:
+    """Adds `PATH`."""
+    parser.add_argument(
+        "path", metavar="PATH", help="folder or zip of pictures, or kittens[:N], the built-in set"
+    )
+
+
+def add_architecture(group: "Arguments") -> None:
+    """Adds what describes a model: `--channels`, `--latent`, `--image-size`, `--grey`."""
+    group.add_argument(
+        "--channels",
+        type=int,
+        nargs="+",
+        default=CHANNELS,
+        metavar="C",
+        help="output channels of each layer; each halves the picture",
+    )
+    group.add_argument(
+        "--latent",
+        type=int,
+        default=LATENT,
+        metavar="D",
+        help="numbers that a picture becomes",
+    )
+    group.add_argument(
+        "--image-size",
+        type=int,
+        nargs="+",
+        default=[IMAGE_SIZE],
+        metavar="N",
+        help="side of the pictures in pixels, or height and width",
+    )
+    group.add_argument("--grey", action="store_true", help="one channel instead of three")
 
 
 def add_model(parser: argparse.ArgumentParser) -> None:
@@ -86,14 +180,23 @@ def add_model(parser: argparse.ArgumentParser) -> None:
     add_device(parser)
 
 
-def add_device(parser: argparse.ArgumentParser) -> None:
+def add_scale(parser: "Arguments") -> None:
+    """Adds `--scale`."""
+    parser.add_argument("--scale", type=int, default=1, metavar="N", help="times larger than life")
+
+
+def add_device(parser: "Arguments") -> None:
     """Adds `--device`."""
-    parser.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:1, mps, ...")
+    parser.add_argument(
+        "--device", default="auto", help="cpu, cuda, cuda:1, mps, ..., or auto: the best there is"
+    )
 
 
-def add_seed(parser: argparse.ArgumentParser) -> None:
+def add_seed(parser: "Arguments") -> None:
     """Adds `--seed`."""
-    parser.add_argument("--seed", type=_seed, default=0, metavar="N")
+    parser.add_argument(
+        "--seed", type=_seed, default=0, metavar="N", help="what all random choices come from"
+    )
 
 
 def _seed(text: str) -> int:

@@ -3,24 +3,36 @@
 import argparse
 import json
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import torch
+from easyvae.cli.common import (
+    BATCH_SIZE,
+    BETA,
+    EPOCHS,
+    RECONSTRUCTIONS,
+    VALIDATION,
+    add_architecture,
+    add_device,
+    add_path,
+    add_seed,
+    open_pictures,
+)
 
-from easyvae.cli.common import add_device, add_seed, open_pictures
-from easyvae.comparison import compare
-from easyvae.files import read_json
-from easyvae.losses import RECONSTRUCTION_TERMS, BetaLoss
-from easyvae.model import VAE
-from easyvae.optim import DEFAULT_BATCH_SIZE
-from easyvae.plots.figures import new_figure
+if TYPE_CHECKING:
+    from easyvae.losses import BetaLoss
+    from easyvae.model import VAE
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Adds the arguments of `easyvae compare`."""
-    parser.add_argument("path", metavar="PATH", help="folder or zip of pictures, or kittens[:N]")
+    add_path(parser)
     parser.add_argument(
-        "--betas", type=float, nargs="+", default=[], metavar="BETA", help="a model for each"
+        "--betas",
+        type=float,
+        nargs="+",
+        default=[],
+        metavar="BETA",
+        help="train a model for each of these",
     )
     parser.add_argument(
         "--models",
@@ -29,27 +41,39 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         '{"small": {"model": {"channels": [16, 32]}, "loss": {"beta": 1}}}; '
         'or {"mine": {"file": "runs/cats"}} for a trained one',
     )
-    parser.add_argument("--channels", type=int, nargs="+", default=[32, 64, 128, 256], metavar="C")
-    parser.add_argument("--latent", type=int, default=128, metavar="D", help="latent size")
+    add_architecture(parser)
     parser.add_argument(
-        "--image-size", type=int, nargs="+", default=[64], metavar="N", help="side, or two sides"
+        "--reconstruction",
+        choices=RECONSTRUCTIONS,
+        default="bce",
+        help="how a picture and its reconstruction are compared",
     )
-    parser.add_argument("--grey", action="store_true", help="one channel instead of three")
-    parser.add_argument("--reconstruction", choices=list(RECONSTRUCTION_TERMS), default="bce")
-    parser.add_argument("--epochs", type=int, default=20, help="in all, not more")
-    parser.add_argument("--batch-size", type=int, help=f"{DEFAULT_BATCH_SIZE} if not given")
-    parser.add_argument("--validation", type=float, default=0.1, help="share to hold out")
+    parser.add_argument(
+        "--epochs",
+        type=int,
+        default=EPOCHS,
+        metavar="N",
+        help="how often to go through the pictures, in all and not more",
+    )
+    parser.add_argument(
+        "--batch-size", type=int, default=BATCH_SIZE, metavar="N", help="pictures per step"
+    )
+    parser.add_argument(
+        "--validation", type=float, default=VALIDATION, metavar="SHARE", help="share to hold out"
+    )
     parser.add_argument("--keep-copies", action="store_true", help="train on identical files too")
     parser.add_argument(
         "--samples",
         type=int,
         default=0,
         metavar="K",
-        help="importance samples per picture for the log-likelihood",
+        help="importance samples per picture for the log-likelihood; with 0 it is left out",
     )
     add_seed(parser)
     parser.add_argument("--fresh", action="store_true", help="train anew what is in --out")
-    parser.add_argument("--out", default="comparison", help="folder of the report and the runs")
+    parser.add_argument(
+        "--out", default="comparison", metavar="DIR", help="folder of the report and the runs"
+    )
     add_device(parser)
     parser.add_argument("--quiet", action="store_true", help="no progress")
     parser.add_argument("--json", action="store_true", help="print all figures as JSON")
@@ -57,6 +81,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> None:
     """Trains, measures, and writes the report."""
+    from easyvae.comparison import compare
+    from easyvae.model import VAE
+    from easyvae.plots.figures import new_figure
+
     size = args.image_size[0] if len(args.image_size) == 1 else args.image_size
     defaults = {
         "channels": args.channels,
@@ -64,7 +92,8 @@ def run(args: argparse.Namespace) -> None:
         "image_size": size,
         "in_channels": 1 if args.grey else 3,
     }
-    models = read_models(Path(args.models), defaults, args.seed) if args.models else {}
+    loss = {"beta": BETA, "reconstruction": args.reconstruction}
+    models = read_models(Path(args.models), defaults, loss, args.seed) if args.models else {}
     first = next(iter(models.values()), None) or VAE(**defaults)
     shape = (first[0] if isinstance(first, tuple) else first).input_shape
     new_figure(1, 1)  # without matplotlib there is no report: to be told now, not in hours
@@ -91,20 +120,27 @@ def run(args: argparse.Namespace) -> None:
 
 
 def read_models(
-    path: Path, defaults: dict[str, Any], seed: int
-) -> dict[str, VAE | tuple[VAE, BetaLoss]]:
+    path: Path, defaults: dict[str, Any], loss: dict[str, Any], seed: int
+) -> "dict[str, VAE | tuple[VAE, BetaLoss]]":
     """Reads the models of a JSON file.
 
     Args:
         path: The file: for each name `{"model": arguments of VAE, "loss": arguments of BetaLoss}`
             or `{"file": a trained model}`.
         defaults: Arguments of `VAE` where the file has none.
+        loss: Arguments of `BetaLoss` likewise.
         seed: Of the weights.
 
     Raises:
         ValueError: If it is no such file.
         OSError: If it cannot be read.
     """
+    import torch
+
+    from easyvae.files import read_json
+    from easyvae.losses import BetaLoss
+    from easyvae.model import VAE
+
     entries = read_json(path)
     if not all(isinstance(entry, dict) for entry in entries.values()):
         raise ValueError(f"--models (={str(path)!r}) must map names to models")
@@ -117,12 +153,12 @@ def read_models(
                 f"not {', '.join(sorted(entry))}"
             )
         try:
-            loss = BetaLoss(**entry.get("loss", {}))
             if "file" in entry:
                 found[name] = VAE.load(entry["file"])
             else:
+                chosen = BetaLoss(**{**loss, **entry.get("loss", {})})
                 torch.manual_seed(seed)
-                found[name] = (VAE(**{**defaults, **entry.get("model", {})}), loss)
+                found[name] = (VAE(**{**defaults, **entry.get("model", {})}), chosen)
         except (TypeError, ValueError) as error:
             raise ValueError(f"--models (={str(path)!r}): {name!r}: {error}") from None
     return found

@@ -2,41 +2,34 @@
 
 import argparse
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-import torch
-
-from easyvae.cli.common import add_device, add_seed
-from easyvae.cli.drawn import open_kittens
+from easyvae.cli.common import BETA, DEMO, add_device, add_seed
 from easyvae.cli.train import write_curves
-from easyvae.data import Pictures
-from easyvae.files import read_json
-from easyvae.kittens import draw_kittens
-from easyvae.latents import interpolate
-from easyvae.losses import BetaLoss
-from easyvae.model import VAE
-from easyvae.plots import pair_rows, save_animation, save_images
-from easyvae.training import fit
 
-FOLDER = "easyvae-demo"
+if TYPE_CHECKING:
+    from easyvae.model import VAE
+
 KITTENS, EPOCHS, HELD_OUT = 7000, 4, 0.05
 CHANNELS, LATENT = (16, 32, 64, 128), 128
-BETA = 0.1  # as good samples as with 1, and ears and eyes have edges
 TEMPERATURE = 0.8  # a minute's training leaves the outskirts of the prior rough
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Adds the arguments of `easyvae demo`."""
-    parser.add_argument("--out", default=FOLDER, metavar="DIR", help="where to leave it")
+    parser.add_argument("--out", default=DEMO, metavar="DIR", help="where to leave it")
     add_seed(parser)
     add_device(parser)
 
 
-def _check_folder(out: Path, model: VAE) -> None:
+def _check_folder(out: Path, model: "VAE") -> None:
     """The demo starts anew each time, and must not do so in somebody's run.
 
     Raises:
         ValueError: If the folder holds another run than a demo's.
     """
+    from easyvae.files import read_json
+
     settings = out / "run.json"
     if settings.is_file():
         before = read_json(settings).get("must_match")
@@ -46,6 +39,17 @@ def _check_folder(out: Path, model: VAE) -> None:
 
 def run(args: argparse.Namespace) -> None:
     """Draws, trains, and writes the pictures."""
+    import torch
+
+    from easyvae.cli.drawn import open_kittens
+    from easyvae.data import Pictures
+    from easyvae.kittens import draw_kittens
+    from easyvae.latents import interpolate
+    from easyvae.losses import BetaLoss
+    from easyvae.model import VAE
+    from easyvae.plots import pair_rows, save_animation, save_images
+    from easyvae.training import fit
+
     out = Path(args.out)
     print(f"drawing {KITTENS:,} kittens ...")
     first = args.seed == 0  # which `kittens` stands for: easyvae app finds them drawn
@@ -81,5 +85,5 @@ def run(args: argparse.Namespace) -> None:
     if curves:
         print(f"{curves}  the training")
     print(f"{out / 'model.safetensors'}  the model")
-    folder = "" if args.out == FOLDER else f" --model {out}"
+    folder = "" if args.out == DEMO else f" --model {out}"
     print(f"now play with it: easyvae app{folder}")

@@ -4,21 +4,19 @@ import argparse
 import json
 import math
 import sys
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from easyvae.cli.common import add_device, add_seed, open_pictures
-from easyvae.comparison.tables import TABLES
-from easyvae.data import Pictures
-from easyvae.evaluation import evaluate
-from easyvae.evaluation.runs import Division, divide_as_run, read_run
-from easyvae.model import VAE
-from easyvae.processes import choose_device
+from easyvae.cli.common import add_device, add_path, add_seed, open_pictures
+
+if TYPE_CHECKING:
+    from easyvae.data import Pictures
+    from easyvae.evaluation.runs import Division
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Adds the arguments of `easyvae evaluate`."""
     parser.add_argument("model", metavar="MODEL", help="a .safetensors file or a run folder")
-    parser.add_argument("path", metavar="PATH", help="folder or zip of pictures, or kittens[:N]")
+    add_path(parser)
     parser.add_argument(
         "--training",
         metavar="PATH",
@@ -30,7 +28,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         type=int,
         default=0,
         metavar="K",
-        help="importance samples per picture for the log-likelihood, such as 200",
+        help="importance samples per picture for the log-likelihood, such as 200; with 0 it is "
+        "left out",
     )
     add_seed(parser)
     parser.add_argument("--json", action="store_true", help="print the figures as JSON")
@@ -39,6 +38,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> None:
     """Measures, and prints the figures."""
+    from easyvae.comparison.tables import TABLES
+    from easyvae.evaluation import evaluate
+    from easyvae.model import VAE
+    from easyvae.processes import choose_device
+
     model = VAE.load(args.model, device=choose_device(args.device))
     pictures, division = _open(args.path, args.model, model.input_shape)
     part = "all"
@@ -80,8 +84,10 @@ def run(args: argparse.Namespace) -> None:
             print(f"  {column.title:<18} {format(figures[column.figure], column.format):>10}")
 
 
-def _open(path: str, model: str, shape: tuple[int, ...]) -> tuple[Pictures, Division | None]:
+def _open(path: str, model: str, shape: tuple[int, ...]) -> "tuple[Pictures, Division | None]":
     """Opens pictures, and finds out what the run that the model comes from has made of them."""
+    from easyvae.evaluation.runs import divide_as_run, read_run
+
     run = read_run(model)
     pictures = open_pictures(path, shape)
     if run is None:

@@ -3,9 +3,6 @@
 import argparse
 import json
 
-from easyvae.export import export_onnx
-from easyvae.model import VAE
-
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Adds the arguments of `easyvae export`."""
@@ -16,6 +13,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> None:
     """Exports, and prints the names of the two files."""
+    from easyvae.export import export_onnx
+    from easyvae.model import VAE
+
     done = export_onnx(VAE.load(args.model), args.out)
     if args.json:
         files = {"encoder": str(done.encoder), "decoder": str(done.decoder)}

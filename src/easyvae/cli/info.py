@@ -5,12 +5,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-import torch
-
 from easyvae.cli.common import existing_parent, kittens_in, open_pictures
-from easyvae.data import inspect_pictures
-from easyvae.model import VAE
-from easyvae.plots import save_images
 
 SHEET = 100
 """How many pictures a contact sheet shows."""
@@ -39,6 +34,8 @@ def run(args: argparse.Namespace) -> None:
 
 
 def _about_model(path: str) -> tuple[str, dict[str, Any]]:
+    from easyvae.model import VAE
+
     model = VAE.load(path)
     parameters = sum(p.numel() for p in model.parameters())
     return repr(model), {"kind": "model", "parameters": parameters, "config": model.config}
@@ -49,6 +46,8 @@ def _about_pictures(path: str) -> tuple[str, dict[str, Any]]:
     if count is not None:
         text = f"{count:,} kittens, drawn at any size"
         return text, {"kind": "pictures", "pictures": count}
+    from easyvae.data import inspect_pictures
+
     found = inspect_pictures(path)
     return str(found), {
         "kind": "pictures",
@@ -65,6 +64,10 @@ def _about_pictures(path: str) -> tuple[str, dict[str, Any]]:
 
 
 def _write_sheet(path: str, out: Path) -> None:
+    import torch
+
+    from easyvae.plots import save_images
+
     pictures = open_pictures(path, (3, 64, 64))
     chosen = torch.linspace(0, len(pictures) - 1, min(SHEET, len(pictures))).long()
     save_images(pictures.gather(chosen), out, columns=10)

@@ -2,11 +2,7 @@
 
 import argparse
 
-from easyvae.cli.common import add_model, existing_parent, read_pictures
-from easyvae.latents import interpolate
-from easyvae.model import VAE
-from easyvae.plots import save_animation, save_images
-from easyvae.processes import choose_device
+from easyvae.cli.common import add_model, add_scale, existing_parent, read_pictures
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -14,14 +10,28 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("a", metavar="A", help="the picture to begin with")
     parser.add_argument("b", metavar="B", help="the picture to end with")
     add_model(parser)
-    parser.add_argument("--steps", type=int, default=10, help="frames, both ends included")
-    parser.add_argument("--method", choices=["slerp", "lerp"], default="slerp")
-    parser.add_argument("--out", default="mix.png", help=".png, .jpg, .webp, or .gif to animate")
-    parser.add_argument("--scale", type=int, default=1, help="times larger than life")
+    parser.add_argument(
+        "--steps", type=int, default=10, metavar="N", help="frames, both ends included"
+    )
+    parser.add_argument(
+        "--method",
+        choices=["slerp", "lerp"],
+        default="slerp",
+        help="the way through the latents: the great circle, or the straight line",
+    )
+    parser.add_argument(
+        "--out", default="mix.png", metavar="FILE", help=".png, .jpg, .webp, or .gif to animate"
+    )
+    add_scale(parser)
 
 
 def run(args: argparse.Namespace) -> None:
     """Mixes, and writes the file; the first and last frames are the model's reconstructions."""
+    from easyvae.latents import interpolate
+    from easyvae.model import VAE
+    from easyvae.plots import save_animation, save_images
+    from easyvae.processes import choose_device
+
     model = VAE.load(args.model, device=choose_device(args.device))
     a, b = read_pictures([args.a, args.b], model)
     frames = interpolate(model, a, b, args.steps, method=args.method)

@@ -2,16 +2,15 @@
 
 import argparse
 import math
+from typing import TYPE_CHECKING
 
-import torch
-from torch import Tensor
+from easyvae.cli.common import add_model, add_scale, add_seed, existing_parent, open_pictures
 
-from easyvae.cli.common import add_model, add_seed, existing_parent, open_pictures
-from easyvae.latents import GaussianMixture, embed
-from easyvae.model import VAE
-from easyvae.plots import save_images
-from easyvae.plots.sheets import check_pixels
-from easyvae.processes import choose_device
+if TYPE_CHECKING:
+    import torch
+    from torch import Tensor
+
+    from easyvae.model import VAE
 
 COMPONENTS = 10
 """How many Gaussians the mixture has."""
@@ -20,7 +19,7 @@ COMPONENTS = 10
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Adds the arguments of `easyvae sample`."""
     add_model(parser)
-    parser.add_argument("-n", type=int, default=16, help="how many")
+    parser.add_argument("-n", type=int, default=16, metavar="N", help="how many")
     parser.add_argument(
         "--images", metavar="PATH", help="draw from the latents of these, not from the prior"
     )
@@ -28,16 +27,29 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--components",
         type=int,
         metavar="K",
-        help=f"Gaussians fitted to the latents of --images, {COMPONENTS} if not given",
+        help=f"Gaussians fitted to the latents of --images (default: {COMPONENTS})",
     )
-    parser.add_argument("--temperature", type=float, default=1.0, help="spread of the latents")
+    parser.add_argument(
+        "--temperature",
+        type=float,
+        default=1.0,
+        metavar="T",
+        help="spread of the latents: less is nearer to the average picture",
+    )
     add_seed(parser)
-    parser.add_argument("--out", default="samples.png", help=".png, .jpg or .webp")
-    parser.add_argument("--scale", type=int, default=1, help="times larger than life")
+    parser.add_argument("--out", default="samples.png", metavar="FILE", help=".png, .jpg or .webp")
+    add_scale(parser)
 
 
 def run(args: argparse.Namespace) -> None:
     """Samples, and writes a grid."""
+    import torch
+
+    from easyvae.model import VAE
+    from easyvae.plots import save_images
+    from easyvae.plots.sheets import check_pixels
+    from easyvae.processes import choose_device
+
     if args.components is not None and args.images is None:
         raise ValueError(
             "--components needs --images PATH, the pictures whose latents the mixture is fitted to"
@@ -55,8 +67,14 @@ def run(args: argparse.Namespace) -> None:
     print(out)
 
 
-def _sample_around(model: VAE, args: argparse.Namespace, generator: torch.Generator) -> Tensor:
+def _sample_around(
+    model: "VAE", args: argparse.Namespace, generator: "torch.Generator"
+) -> "Tensor":
     """Samples a mixture fitted to the latents of the pictures at `args.images`."""
+    import torch
+
+    from easyvae.latents import GaussianMixture, embed
+
     components = COMPONENTS if args.components is None else args.components
     pictures = open_pictures(args.images, model.input_shape)
     # Samples, not means: in training the decoder saw the latents with their noise.

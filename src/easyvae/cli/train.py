@@ -1,71 +1,155 @@
 """Train a model on your own pictures; the same command again goes on where it stopped."""
 
 import argparse
+import io
 import json
 import os
 import sys
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import torch
+from easyvae.cli.common import (
+    ACTIVATIONS,
+    BATCH_SIZE,
+    BETA,
+    EPOCHS,
+    LR,
+    NORMS,
+    PRECISIONS,
+    RECONSTRUCTIONS,
+    VALIDATION,
+    WHY_BETA,
+    add_architecture,
+    add_device,
+    add_path,
+    add_seed,
+    kittens_in,
+    open_pictures,
+)
 
-from easyvae.blocks import ACTIVATIONS, NORMS
-from easyvae.cli.common import add_device, add_seed, kittens_in, open_pictures
-from easyvae.history import History
-from easyvae.losses import RECONSTRUCTION_TERMS, BetaLoss
-from easyvae.model import VAE
-from easyvae.optim import DEFAULT_BATCH_SIZE, DEFAULT_LR
-from easyvae.schedules import Cyclical, LinearWarmup
-from easyvae.training import fit
+if TYPE_CHECKING:
+    from easyvae.history import History
+    from easyvae.model import VAE
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Adds the arguments of `easyvae train`."""
-    parser.add_argument("path", metavar="PATH", help="folder or zip of pictures, or kittens[:N]")
-    parser.add_argument("--out", help="run folder (default: runs/ and the name of PATH)")
-    model = parser.add_argument_group("model")
-    model.add_argument("--channels", type=int, nargs="+", default=[32, 64, 128, 256], metavar="C")
-    model.add_argument("--latent", type=int, default=128, metavar="D", help="latent size")
-    model.add_argument(
-        "--image-size", type=int, nargs="+", default=[64], metavar="N", help="side, or two sides"
+    add_path(parser)
+    parser.add_argument(
+        "--out", metavar="DIR", help="run folder (default: runs/ and the name of PATH)"
     )
-    model.add_argument("--grey", action="store_true", help="one channel instead of three")
-    model.add_argument("--kernel-size", type=int, nargs="+", default=[4], metavar="K")
-    model.add_argument("--stride", type=int, nargs="+", default=[2], metavar="S")
-    model.add_argument("--activation", choices=list(ACTIVATIONS), default="silu")
-    model.add_argument("--norm", choices=NORMS)
-    model.add_argument("--residual-blocks", type=int, nargs="+", default=[0], metavar="R")
-    model.add_argument(
-        "--hidden", type=int, nargs="+", default=[], metavar="H", help="widths of dense layers"
+    _add_model(parser)
+    _add_loss(parser)
+    run = parser.add_argument_group("training")
+    run.add_argument(
+        "--epochs",
+        type=int,
+        default=EPOCHS,
+        metavar="N",
+        help="how often to go through the pictures, in all and not more",
     )
+    run.add_argument(
+        "--batch-size", type=int, default=BATCH_SIZE, metavar="N", help="pictures per step"
+    )
+    run.add_argument(
+        "--lr", type=float, default=LR, help="learning rate at its peak; it falls to 0 at the end"
+    )
+    run.add_argument(
+        "--validation",
+        default=str(VALIDATION),
+        metavar="V",
+        help="share to hold out, PATH of other pictures, or none",
+    )
+    run.add_argument("--flip", action="store_true", help="mirror pictures at random")
+    run.add_argument("--keep-copies", action="store_true", help="train on identical files too")
+    add_seed(run)
+    run.add_argument(
+        "--precision",
+        choices=PRECISIONS,
+        default="auto",
+        help="of the convolutions; auto is bfloat16 where the hardware is fast at it",
+    )
+    run.add_argument("--fresh", action="store_true", help="start anew and lose the run in --out")
+    add_device(run)
+    parser.add_argument("--quiet", action="store_true", help="no progress")
+    parser.add_argument("--json", action="store_true", help="print the last epoch's figures")
+
+
+def _add_model(parser: argparse.ArgumentParser) -> None:
+    model = parser.add_argument_group(
+        "model",
+        "kernel size, stride and residual blocks: one number for all layers, or one for each",
+    )
+    add_architecture(model)
+    model.add_argument(
+        "--kernel-size", type=int, nargs="+", default=[4], metavar="K", help="of the convolutions"
+    )
+    model.add_argument(
+        "--stride",
+        type=int,
+        nargs="+",
+        default=[2],
+        metavar="S",
+        help="by how much a layer makes the picture smaller",
+    )
+    model.add_argument(
+        "--activation", choices=ACTIVATIONS, default="silu", help="what follows each layer"
+    )
+    model.add_argument("--norm", choices=NORMS, help="norm of each layer; none if not given")
+    model.add_argument(
+        "--residual-blocks",
+        type=int,
+        nargs="+",
+        default=[0],
+        metavar="R",
+        help="how many follow each layer",
+    )
+    model.add_argument(
+        "--hidden",
+        type=int,
+        nargs="+",
+        default=[],
+        metavar="H",
+        help="widths of dense layers before the latents; none if not given",
+    )
+
+
+def _add_loss(parser: argparse.ArgumentParser) -> None:
     loss = parser.add_argument_group("loss")
-    loss.add_argument("--beta", type=float, default=1.0, help="weight of the KL divergence")
-    loss.add_argument("--reconstruction", choices=list(RECONSTRUCTION_TERMS), default="bce")
-    loss.add_argument("--free-bits", type=float, default=0.0, metavar="NATS")
+    loss.add_argument(
+        "--beta",
+        type=float,
+        default=BETA,
+        help=f"weight of the KL divergence: with the default, {WHY_BETA}",
+    )
+    loss.add_argument(
+        "--reconstruction",
+        choices=RECONSTRUCTIONS,
+        default="bce",
+        help="how a picture and its reconstruction are compared",
+    )
+    loss.add_argument(
+        "--free-bits",
+        type=float,
+        default=0.0,
+        metavar="NATS",
+        help="what each latent may hold before it is charged",
+    )
     schedule = loss.add_mutually_exclusive_group()
     schedule.add_argument(
         "--warmup", type=float, metavar="SHARE", help="raise beta over this share of the training"
     )
     schedule.add_argument("--cycles", type=int, metavar="N", help="raise beta N times over")
-    run = parser.add_argument_group("training")
-    run.add_argument("--epochs", type=int, default=20, help="in all, not more")
-    run.add_argument("--batch-size", type=int, help=f"{DEFAULT_BATCH_SIZE} if not given")
-    run.add_argument("--lr", type=float, help=f"{DEFAULT_LR:g} if not given")
-    run.add_argument(
-        "--validation", default="0.1", help="share to hold out, PATH of other pictures, or none"
-    )
-    run.add_argument("--flip", action="store_true", help="mirror pictures at random")
-    run.add_argument("--keep-copies", action="store_true", help="train on identical files too")
-    add_seed(run)  # type: ignore[arg-type]  # a group adds arguments as a parser does
-    run.add_argument("--precision", choices=["auto", "float32", "bfloat16"], default="auto")
-    run.add_argument("--fresh", action="store_true", help="start anew and lose the run in --out")
-    add_device(run)  # type: ignore[arg-type]  # likewise
-    parser.add_argument("--quiet", action="store_true", help="no progress")
-    parser.add_argument("--json", action="store_true", help="print the last epoch's figures")
 
 
 def run(args: argparse.Namespace) -> None:
     """Trains, and writes the run folder."""
+    import torch
+
+    from easyvae.losses import BetaLoss
+    from easyvae.model import VAE
+    from easyvae.training import fit
+
     torch.manual_seed(args.seed)
     model = VAE(
         args.channels,
@@ -113,15 +197,19 @@ def run(args: argparse.Namespace) -> None:
         print("\n".join(str(path) for path in files))
 
 
-def write_curves(history: History, folder: Path) -> Path | None:
+def write_curves(history: "History", folder: Path) -> Path | None:
     """Draws the curves of a run into its folder, if matplotlib is there."""
+    from easyvae.files import write_file
+
     try:
         figure = history.plot()
-    except ImportError:
-        print('no curves.png without matplotlib: pip install "easyvae[plot]"', file=sys.stderr)
+    except ImportError as error:
+        print(f"no curves.png: {error}", file=sys.stderr)
         return None
     path = folder / "curves.png"
-    figure.savefig(path)
+    data = io.BytesIO()
+    figure.savefig(data, format="png")
+    write_file(path, data.getvalue())
     return path
 
 
@@ -130,6 +218,8 @@ def _one_or_all(values: list[int]) -> int | list[int]:
 
 
 def _beta(args: argparse.Namespace) -> Any:
+    from easyvae.schedules import Cyclical, LinearWarmup
+
     if args.warmup is not None:
         if not 0 < args.warmup <= 1:
             raise ValueError(f"--warmup (={args.warmup:g}) must be above 0 and at most 1")
@@ -137,7 +227,7 @@ def _beta(args: argparse.Namespace) -> Any:
     return args.beta if args.cycles is None else Cyclical(args.beta, cycles=args.cycles)
 
 
-def _validation(args: argparse.Namespace, model: VAE) -> Any:
+def _validation(args: argparse.Namespace, model: "VAE") -> Any:
     if args.validation.lower() == "none":
         return None
     try:

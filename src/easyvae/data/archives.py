@@ -7,13 +7,16 @@ these caps count the bytes that really come out, whatever sizes the archive clai
 
 import hashlib
 import io
+import os
 import re
 import stat
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
 
-from easyvae.data.pictures import MAX_BYTES, ImageError, printable
+from easyvae.data.pictures import MAX_BYTES, ImageError
+from easyvae.data.runs import RUN_FAULT, RunFolders
+from easyvae.text import printable
 
 MAX_DIRECTORY = 32 * 2**20
 MAX_RATIO = 100
@@ -43,7 +46,8 @@ class Archive:
     """The picture files in a zip archive, in the order of their names.
 
     Members that point outside the archive, links, hidden files and repeated names are skipped;
-    encrypted, overlapping and unsupported ones are unreadable; archives within are ignored.
+    encrypted, overlapping and unsupported ones are unreadable; archives within are ignored; the
+    folders of runs are left out.
     See `easyvae.data.sources.Source` for the attributes.
     """
 
@@ -58,7 +62,8 @@ class Archive:
             is_hidden: whether one part of a path is hidden.
 
         Raises:
-            ImageError: it is no zip archive, or its table of contents is damaged or too long.
+            ImageError: it is no zip archive, its table of contents is damaged or too long, or it
+                is an archive of a run.
         """
         self.path = path
         self.names: list[str] = []
@@ -66,7 +71,8 @@ class Archive:
         self.unreadable: list[tuple[str, str]] = []
         self.skipped: list[tuple[str, str]] = []
         self.ignored = 0
-        self._file = _CappedFile(path)
+        self.runs = 0
+        self._file = _CappedFile(path, opener=_open)
         try:
             self.fingerprint = archive_fingerprint(path)
             self._zip = zipfile.ZipFile(self._file)
@@ -78,9 +84,15 @@ class Archive:
                 path, f"not a readable zip archive: {printable(' '.join(str(error).split()))}"
             ) from error
         self._members: dict[str, zipfile.ZipInfo] = {}
+        runs = RunFolders(_slashed(member.filename) for member in members)
+        self.runs = len(runs)
+        if runs.whole:
+            self.close()
+            raise ImageError(path, RUN_FAULT)
         overlapping = _overlapping(members, self._zip.start_dir)
         for member in members:
-            self._sort_in(member, member in overlapping, is_picture, is_hidden)
+            if _slashed(member.filename) not in runs:
+                self._sort_in(member, member in overlapping, is_picture, is_hidden)
         self.names = sorted(self._members)
 
     def _sort_in(
@@ -156,6 +168,16 @@ def archive_fingerprint(path: Path) -> str:
     status = path.stat()
     stamp = (status.st_size, status.st_mtime_ns, status.st_ctime_ns)
     return hashlib.sha256(repr(stamp).encode()).hexdigest()
+
+
+def _slashed(name: str) -> str:
+    """Returns a member's name as it should have been written: some systems take backslashes."""
+    return name.replace("\\", "/")
+
+
+def _open(path: str, _: int) -> int:
+    """Opens a file without waiting, should it have become a pipe."""
+    return os.open(path, os.O_RDONLY | getattr(os, "O_BINARY", 0) | getattr(os, "O_NONBLOCK", 0))
 
 
 def _too_large(cap: int) -> str:

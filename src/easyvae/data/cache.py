@@ -1,18 +1,24 @@
 """Decoded pictures kept on disk, memory-mapped, for as long as their source stays the same.
 
-A store is two files: `<key>.json` describes it and names `<key>-<random>.bin`, which holds the
-pixels of every image, `(N, C, H, W)` uint8, then their digests, `(N, 16)` uint8. The key stands
-for the source's absolute path, the shape and the options. The description is replaced in one
-step, after the data is complete, so a reader sees the old store or the new one, never half of
-either; and since every store's data has a name of its own, another process may go on using the
-old one.
+A store is two files. `<key>.safetensors` describes it under a checksum: the digest of every image,
+the names, the report, and the name of the other, `<key>-<random>.bin`, which holds the pixels,
+`(N, C, H, W)` uint8. The key stands for the source, the shape and the options. The description is
+replaced in one step, after the data is complete and on the disk, so a reader sees the old store or
+the new one, never half of either; and since every store's data has a name of its own, another
+process may go on using the old one.
+
+A store is read with distrust: every image is compared with its digest before any is used, and
+whatever is wrong with either file, the store is as good as absent.
 """
 
+import errno
 import hashlib
 import json
 import mmap
 import os
+import re
 import secrets
+import shutil
 import sys
 import time
 from collections.abc import Sequence
@@ -25,10 +31,23 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
-from easyvae.data.store import Pictures, Report, digest_bytes
+from easyvae.data.store import Pictures, Report, digest_bytes, digest_rows
+from easyvae.files import (
+    TensorFile,
+    flush_folder,
+    open_regular,
+    open_tensors,
+    write_tensors,
+)
 
-_FORMAT = 1
+_FORMAT = 2
+_MAX_HEADER = 100_000_000  # of a description: it holds the names of all unreadable pictures
+# Names of what is being written: the folder may be anyone's, with other files in it.
+_LEFT = re.compile(
+    r"[0-9a-f]{32}-[0-9a-f]{16}\.bin\.part|\.[0-9a-f]{32}\.safetensors\.[0-9a-f]{16}\.tmp"
+)
 _DAY = 24 * 60 * 60
 # Linux's value, which Python has no name for before 3.14.
 _MAP_NORESERVE = 0x4000
@@ -46,86 +65,188 @@ def cache_folder(cache: str | PathLike[str] | None = None) -> Path:
         return Path(os.devnull, "easyvae")
 
 
+def memory_size() -> int:
+    """Returns how many bytes of memory the machine has, or more than any where it does not say."""
+    try:
+        return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    except (AttributeError, ValueError, OSError):  # Windows has no such call
+        return 2**63
+
+
 class Cache:
-    """The decoded pictures of one source, at one shape and with one set of options."""
+    """The decoded pictures of one source, at one shape and with one set of options.
+
+    Args:
+        folder: where stores are kept; it is made once there is something to be kept.
+        source: the absolute path of what is decoded, or another name that is no such path.
+        shape: of each image, `(C, H, W)`.
+        options: whatever else the pixels depend on.
+    """
 
     def __init__(
-        self, folder: Path, source: Path, shape: Sequence[int], options: Sequence[str]
+        self, folder: Path, source: str, shape: Sequence[int], options: Sequence[str]
     ) -> None:
         """Works out the key; nothing is read or written yet."""
         self.folder = folder
-        parts = [_FORMAT, str(source.absolute()), list(shape), list(options)]
+        parts = [_FORMAT, source, list(shape), list(options)]
         self._shape = tuple(shape)
         self._key = hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:32]
-        self._json = folder / f"{self._key}.json"
+        self._description = folder / f"{self._key}.safetensors"
 
     def load(self, fingerprint: str) -> Pictures | None:
-        """Returns the stored pictures if the source still has this fingerprint, or `None`."""
+        """Returns the stored pictures, each compared with its digest, or `None`.
+
+        Args:
+            fingerprint: of the source; a store of another one is none.
+        """
         try:
-            meta = self._meta()
-            if meta["fingerprint"] != fingerprint:
-                return None
-            return self._map(self.folder / meta["data"], meta["names"], _report(meta["report"]))
-        # Whatever is wrong with a description, the pictures can be decoded again.
+            with open_tensors(self._description, max_header=_MAX_HEADER) as file:
+                if file.metadata["fingerprint"] != fingerprint:
+                    return None
+                digests, names = self._read(file)
+                report, data = _report(file.metadata["report"]), self._data(file.metadata)
+            pictures = self._map(data, digests, names, report)
+            whole = np.array_equal(digest_rows(pictures.images), digests)
+        # Whatever is wrong with a store, the pictures can be decoded again.
+        except (OSError, ValueError, KeyError, TypeError, AttributeError):
+            return None
+        return pictures if whole else None
+
+    def new_data(self, size: int) -> Path:
+        """Returns a name in the folder, which is made if need be, for data to be written to.
+
+        Args:
+            size: how many bytes there will be at most.
+
+        Raises:
+            OSError: The folder cannot be made, the description cannot be replaced, or the disk
+                has less than twice as much room left: a model with large images must not fill it.
+        """
+        self.folder.mkdir(parents=True, exist_ok=True)
+        if self._description.exists() and not self._description.is_file():
+            raise OSError(errno.EINVAL, f"{self._description.name} is not a regular file")
+        free = shutil.disk_usage(self.folder).free
+        if 2 * size > free:
+            needs = f"{size / 1e9:,.1f} GB are over half of the {free / 1e9:,.1f} GB left there"
+            raise OSError(errno.ENOSPC, needs)
+        return self.folder / f"{self._key}-{secrets.token_hex(8)}.bin.part"
+
+    def commit(
+        self,
+        part: Path,
+        digests: NDArray[np.uint8],
+        fingerprint: str,
+        names: list[str] | None = None,
+        report: Report | None = None,
+    ) -> Pictures:
+        """Makes complete data the store, in place of the one before it.
+
+        Raises:
+            OSError: It cannot be written; the store before is still there.
+        """
+        data = part.with_suffix("")
+        part.replace(data)
+        try:
+            # Mapped before anyone can know of it: another process may replace it straight away.
+            pictures = self._map(data, digests, names, report)
+            old = self._old()
+            tensors = {"digests": torch.from_numpy(digests)}
+            if names is not None:
+                text = "\0".join(names).encode("utf-8", "surrogatepass")
+                tensors["names"] = torch.frombuffer(bytearray(text), dtype=torch.uint8)
+            metadata = {
+                "kind": "pictures",
+                "data": data.name,
+                "fingerprint": fingerprint,
+                "report": None if report is None else asdict(report),
+            }
+            flush_folder(self.folder)
+            _write_description(self._description, tensors, metadata)
+        except BaseException:
+            data.unlink(missing_ok=True)
+            raise
+        self._clean(old)
+        return pictures
+
+    def _read(self, file: TensorFile) -> tuple[NDArray[np.uint8], list[str] | None]:
+        """Reads the digests, `(N, 16)`, and the names if there are any."""
+        kinds = {name: (e.dtype, len(e.shape)) for name, e in file.entries.items()}
+        digests = {"digests": (torch.uint8, 2)}
+        if kinds not in (digests, {**digests, "names": (torch.uint8, 1)}):
+            raise ValueError("not a description of a store")
+        tensors = file.read()
+        names = None
+        if "names" in tensors:
+            text = tensors["names"].numpy().tobytes().decode("utf-8", "surrogatepass")
+            names = text.split("\0")
+            if len(names) != len(tensors["digests"]):
+                raise ValueError("not as many names as images")
+        return tensors["digests"].numpy(), names
+
+    def _data(self, metadata: dict[str, Any]) -> Path:
+        """Returns the path of the data: only what is this store's own is opened or removed."""
+        name: str = metadata["data"]
+        if not re.fullmatch(rf"{self._key}-[0-9a-f]{{16}}\.bin", name):
+            raise ValueError("not the data of this store")
+        return self.folder / name
+
+    def _old(self) -> Path | None:
+        """Returns the path of the data of the store that is there, if one is."""
+        try:
+            with open_tensors(self._description, max_header=_MAX_HEADER) as file:
+                return self._data(file.metadata)
         except (OSError, ValueError, KeyError, TypeError):
             return None
 
-    def new_data(self) -> Path:
-        """Returns a name in the folder, which is made if need be, for data to be written to."""
-        self.folder.mkdir(parents=True, exist_ok=True)
-        return self.folder / f"{self._key}-{secrets.token_hex(8)}.bin.part"
-
-    def commit(self, part: Path, fingerprint: str, names: list[str], report: Report) -> Pictures:
-        """Makes complete data (pixels, then digests) the store, in place of the one before it."""
-        data = part.with_suffix("")
-        part.replace(data)
-        # Mapped before anyone can know of it: another process may replace it straight away.
-        pictures = self._map(data, names, report)
-        old: dict[str, Any] = {}
-        with suppress(OSError, ValueError, KeyError):
-            old = self._meta()
-        meta = {
-            "format": _FORMAT,
-            "data": data.name,
-            "fingerprint": fingerprint,
-            "report": asdict(report),
-            "names": names,
-        }
-        description = data.with_suffix(".json.part")
-        description.write_text(json.dumps(meta), encoding="utf-8")
-        description.replace(self._json)
-        self._clean(old.get("data"))
-        return pictures
-
-    def _meta(self) -> dict[str, Any]:
-        meta = json.loads(self._json.read_text(encoding="utf-8"))
-        # A name of its own, not a path: only this folder's files are opened or removed.
-        if not isinstance(meta, dict) or Path(meta["data"]).name != meta["data"]:
-            raise ValueError("not a description of a store")
-        return meta
-
-    def _map(self, data: Path, names: list[str], report: Report) -> Pictures:
-        count, row = len(names), int(np.prod(self._shape))
+    def _map(
+        self,
+        data: Path,
+        digests: NDArray[np.uint8],
+        names: list[str] | None,
+        report: Report | None,
+    ) -> Pictures:
+        count, row = len(digests), int(np.prod(self._shape))
         stored = _map_file(data)
-        if len(stored) != count * (row + 16):
-            raise ValueError(f"{data} holds {len(stored)} bytes, not {count * (row + 16)}")
-        pixels = stored[: count * row].reshape(count, *self._shape)
-        digests = stored[count * row :].reshape(count, 16).copy()
-        return Pictures(torch.from_numpy(pixels), digests=digests, names=names, report=report)
+        if len(stored) != count * row or digests.shape != (count, 16):
+            raise ValueError(f"{data} holds {len(stored)} bytes, not {count * row}")
+        pixels = torch.from_numpy(stored.reshape(count, *self._shape))
+        return Pictures(pixels, digests=digests, names=names, report=report)
 
-    def _clean(self, old: str | None) -> None:
-        """Removes the data replaced, and what scans that were killed have left behind."""
-        stale = [part for part in self.folder.glob("*.part") if _age(part) > _DAY]
-        for path in [*stale, *([self.folder / old] if old else [])]:
+    def _clean(self, old: Path | None) -> None:
+        """Removes the data replaced, and what processes that were killed have left behind."""
+        left = (path for path in self.folder.iterdir() if _LEFT.fullmatch(path.name))
+        stale = [path for path in left if _age(path) > _DAY]
+        for path in [*stale, *([old] if old else [])]:
             with suppress(OSError):  # Windows keeps a file that is still mapped
                 path.unlink()
 
 
-def _report(fields: dict[str, Any]) -> Report:
-    """Returns the report from JSON, where its tuples have become lists."""
+def _write_description(path: Path, tensors: dict[str, Tensor], metadata: dict[str, Any]) -> None:
+    try:
+        write_tensors(path, tensors, metadata, max_header=_MAX_HEADER)
+    except ValueError as error:  # millions of unreadable pictures
+        raise OSError(errno.EFBIG, "the report is too long to be kept") from error
+
+
+def _report(fields: Any) -> Report | None:
+    """Returns the report from JSON, where its tuples have become lists.
+
+    Raises:
+        ValueError: It is none; so do a few other kinds of errors.
+    """
+    if fields is None:
+        return None
     for key in ("unreadable", "skipped"):
         fields[key] = tuple((name, reason) for name, reason in fields[key])
-    return Report(**fields)
+        if not all(isinstance(text, str) for pair in fields[key] for text in pair):
+            raise ValueError("not a report")
+    report = Report(**fields)
+    counts = report.pictures, report.copies, report.ignored, report.runs
+    if not all(type(count) is int and count >= 0 for count in counts):
+        raise ValueError("not a report")
+    if type(report.dropped) is not bool or type(report.note) is not str:
+        raise ValueError("not a report")
+    return report
 
 
 def _map_file(path: Path) -> NDArray[np.uint8]:
@@ -133,7 +254,7 @@ def _map_file(path: Path) -> NDArray[np.uint8]:
 
     Read-only memory would do, but torch warns of it and a stray write would end the process.
     """
-    with path.open("rb") as file:
+    with open_regular(path) as file:
         if sys.platform == "linux":
             # NORESERVE, or Linux refuses a private mapping larger than its memory.
             flags = mmap.MAP_PRIVATE | _MAP_NORESERVE
@@ -182,11 +303,11 @@ class MemoryRows:
 
 
 class FileRows:
-    """Pictures on their way into a cache file: pixels as they come, and at last the digests."""
+    """Pictures on their way into the data of a store."""
 
     def __init__(self, path: Path, shape: tuple[int, int, int]) -> None:
         """Creates the file."""
-        self._file = path.open("w+b")
+        self._file = path.open("x+b")
         self._shape = shape
         self._row = int(np.prod(shape))
         self._digests = bytearray()
@@ -211,6 +332,8 @@ class FileRows:
         self._file.seek(0, os.SEEK_END)
         return np.frombuffer(data, np.uint8).reshape(self._shape)
 
-    def write_digests(self) -> None:
-        """Completes the file."""
-        self._file.write(self._digests)
+    def complete(self) -> NDArray[np.uint8]:
+        """Makes the disk hold all that was added; returns the digests, `(N, 16)`."""
+        self._file.flush()
+        os.fsync(self._file.fileno())
+        return np.frombuffer(self._digests, np.uint8).reshape(-1, 16)

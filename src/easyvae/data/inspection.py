@@ -29,6 +29,7 @@ class Inspection:
         unreadable: (name, reason) of each picture that cannot be read.
         skipped: (name, reason) of archive members that are not to be read.
         ignored: how many files of other kinds there are.
+        runs: how many folders were left out since a run or comparison of easyvae is in them.
     """
 
     pictures: int = 0
@@ -40,6 +41,7 @@ class Inspection:
     unreadable: list[tuple[str, str]] = field(default_factory=list)
     skipped: list[tuple[str, str]] = field(default_factory=list)
     ignored: int = 0
+    runs: int = 0
 
     def __str__(self) -> str:
         """Returns a few lines for a person to read."""
@@ -55,6 +57,8 @@ class Inspection:
         ]
         if self.skipped:
             lines.append(f"skipped: {listed(tuple(self.skipped))}")
+        if self.runs:
+            lines.append(f"run folders left out: {self.runs:,}")
         return "\n".join([*lines, f"other files: {self.ignored:,}"])
 
 
@@ -76,7 +80,10 @@ def inspect_pictures(source: str | PathLike[str]) -> Inspection:
     """
     with closing(open_source(source)) as found:
         seen = Inspection(
-            unreadable=list(found.unreadable), skipped=found.skipped, ignored=found.ignored
+            unreadable=list(found.unreadable),
+            skipped=found.skipped,
+            ignored=found.ignored,
+            runs=found.runs,
         )
         known: dict[bytes, _Facts | str] = {}
         for name in found.names:

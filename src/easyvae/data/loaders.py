@@ -66,13 +66,7 @@ class LoaderBatches:
         world: int = 1,
     ) -> None:
         """Works out how many batches and pictures an epoch has."""
-        try:
-            batches = len(loader)
-        except TypeError as error:
-            raise ValueError(
-                "`data` is a DataLoader without a length: give its data set a `__len__`, "
-                "or read it into a tensor first"
-            ) from error
+        batches = _batches_in(loader)
         check_rank(rank, world)
         images = _images_in(loader)
         last = images % loader.batch_size if images and loader.batch_size else 0
@@ -216,8 +210,24 @@ def split_loader(
     return _with_rows(loader, train.tolist(), shuffle=shuffle), validation
 
 
+def _batches_in(loader: "DataLoader[Any]") -> int:
+    """Returns how many batches a loader makes of all its rows.
+
+    Raises:
+        ValueError: If it cannot tell.
+    """
+    try:
+        return len(loader)
+    except TypeError as error:
+        raise ValueError(
+            "`data` is a DataLoader without a length: give its data set a `__len__`, or pass the "
+            "data set itself, which is read into memory"
+        ) from error
+
+
 def _check_splittable(loader: "DataLoader[Any]") -> None:
     """Checks that a loader can be rebuilt over a part of its rows without changing its meaning."""
+    _batches_in(loader)  # without a length the advice below would not do either
     sampler = loader.sampler
     if isinstance(loader.dataset, IterableDataset) or not hasattr(loader.dataset, "__len__"):
         fault = "its data set is not map-style"

@@ -11,7 +11,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from easyvae.data.containers import reduce_file
 from easyvae.data.pillow import import_pillow, quiet_pillow
+from easyvae.text import printable
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -21,6 +23,8 @@ if TYPE_CHECKING:
 FORMATS = ("JPEG", "PNG", "WEBP")
 EXTENSIONS = frozenset({".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp"})
 MAX_PIXELS = 89_000_000
+MAX_SIDE = 1_000_000
+"""Largest width or height: a decoded row takes some twenty bytes beyond its pixels."""
 MAX_BYTES = 128 * 2**20
 
 # EXIF orientation -> name of the transposition that puts the picture upright.
@@ -60,21 +64,6 @@ class ImageError(ValueError):
         return f"{printable(self.path)}: {self.fault}"
 
 
-def printable(text: str) -> str:
-    r"""Return `text` with line breaks and other unprintable characters escaped.
-
-    File names hold any bytes: a line break would forge a line of a report, and a lone surrogate
-    cannot be printed at all.
-
-    Example:
-        >>> printable("a\nb")
-        'a\\nb'
-    """
-    if text.isprintable():
-        return text
-    return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)
-
-
 def read_image(
     source: str | PathLike[str] | bytes,
     shape: Sequence[int],
@@ -102,8 +91,9 @@ def read_image(
         Pixels from 0 to 255, `(C, H, W)`.
 
     Raises:
-        ImageError: it is no such picture, is damaged or cut short, or has more than `max_pixels`
-            (seen before anything is decoded) or 128 MB. The message names the path and the fault.
+        ImageError: it is no such picture, is damaged or cut short, or has more than `max_pixels`,
+            128 MB, a million pixels along a side, or far more scans than any real JPEG (all of
+            it seen before anything is decoded). The message names the path and the fault.
         ImportError: Pillow is missing.
 
     Example:
@@ -178,12 +168,20 @@ def open_picture(
     too_large = f"over the limit of {max_pixels / 1e6:.0f} megapixels"
     if not data:
         raise ImageError(name, "the file is empty")
+    try:
+        data = reduce_file(data)
+    except ValueError as error:
+        raise ImageError(name, str(error)) from None
     with quiet_pillow:
         try:
             with pillow.open(io.BytesIO(data), formats=FORMATS) as image:
                 width, height = image.size
                 if width * height > max_pixels:
                     raise ImageError(name, f"{width} x {height} pixels is {too_large}")
+                if max(width, height) > MAX_SIDE:
+                    raise ImageError(
+                        name, f"{width} x {height} pixels: a side may have {MAX_SIDE:,}"
+                    )
                 if at_least and min(image.size) >= 2 * at_least:
                     image.draft(None, (at_least, at_least))  # does nothing but for JPEG
                 image.load()

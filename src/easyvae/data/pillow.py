@@ -4,13 +4,15 @@ import threading
 import warnings
 from types import ModuleType
 
+from easyvae.checks import missing
+
 
 def import_pillow() -> ModuleType:
     """Returns `PIL.Image`, or say how to install it."""
     try:
         from PIL import Image
     except ImportError as error:
-        raise ImportError('reading pictures needs Pillow: pip install "easyvae[train]"') from error
+        raise missing("reading pictures", "Pillow") from error
     return Image
 
 

@@ -26,7 +26,8 @@ def as_pictures(data: Any, shape: Sequence[int], *, flip: bool = False) -> Pictu
     """Brings any kind of image data into one store.
 
     A tensor or array is used in place, without a copy, if it is uint8 or float32; float16,
-    bfloat16 and float64 become float32. A data set's rows are read once each, into memory; global
+    bfloat16 and float64 become float32. A data set's rows are read once each, into memory (the
+    first eight twice: where the second reading gives other images, a warning says so); global
     random state is as before afterwards. A path is read by `load_pictures`.
 
     Args:

@@ -14,11 +14,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from easyvae.checks import as_path
-from easyvae.data.cache import Cache, FileRows, MemoryRows, cache_folder
+from easyvae.data.cache import Cache, FileRows, MemoryRows, cache_folder, memory_size
 from easyvae.data.pictures import ImageError, picture_shape, read_image
 from easyvae.data.pillow import import_pillow, quiet_pillow
 from easyvae.data.sources import Source, early_fingerprint, open_source
 from easyvae.data.store import Pictures, Report, counted, listed
+from easyvae.text import printable
 
 # A store, or a source, of more bytes than this is worth a file in the cache folder.
 CACHED_FROM = 64 * 2**20
@@ -42,9 +43,12 @@ def load_pictures(
     Folders are searched to any depth, in the order of the names; hidden files are passed over.
     Archives are read in place. See `read_image` for what happens to each picture.
 
-    A large set (64 MB decoded, or on disk) is kept in a memory-mapped file in the cache folder
-    and is ready at once the next time, until the name, size or time of any file changes. Where
-    that folder cannot be written to, the set stays in memory and the report says so.
+    A large set (64 MB decoded, or on disk) is kept in a memory-mapped file in the cache folder,
+    until the name, size or time of any file changes. The next time it has only to be compared
+    with its digests, at about 0.8 GB a second for each core. Where that folder cannot be written
+    to, or its disk has too little room left, the set stays in memory and the report says so.
+
+    The folders of runs and comparisons are left out: what easyvae has drawn is no data.
 
     Args:
         source: a folder, a zip archive, or one picture file.
@@ -85,7 +89,7 @@ def load_pictures(
     root = as_path("source", source)
 
     def store() -> Cache:
-        return Cache(cache_folder(cache), Path(source), shape, [copies])
+        return Cache(cache_folder(cache), str(Path(source).absolute()), shape, [copies])
 
     # An archive's table of contents takes seconds to read: not where the store is there.
     early = early_fingerprint(root)
@@ -93,8 +97,7 @@ def load_pictures(
     if pictures is None:
         with closing(open_source(source)) as found:
             scan = _Scan(found, root, shape, copies == "drop", on_error == "raise", progress)
-            size = len(found.names) * int(np.prod(shape))
-            if max(size, found.size) > CACHED_FROM:
+            if max(scan.size, found.size) > CACHED_FROM:
                 pictures = store().load(found.fingerprint) or scan.into_cache(store())
             else:
                 pictures = scan.into_memory()
@@ -125,23 +128,33 @@ class _Scan:
         self.drop = drop
         self.strict = strict
         self.progress = progress
+        self.size = len(found.names) * int(np.prod(shape))  # in bytes, at most
 
-    def into_memory(self, note: str = "") -> Pictures:
+    def into_memory(self, fault: str = "") -> Pictures:
+        """Reads the set into memory, since it is small or for a fault of the cache folder."""
+        if self.size > memory_size():
+            these = f"{counted(len(self.found.names), 'picture')} at {self.shape}"
+            raise ImageError(
+                self.path,
+                f"{these} are up to {self.size / 1e9:,.1f} GB decoded, more than this machine's "
+                f"memory; {fault or 'use fewer or smaller ones'}",
+            )
         rows = MemoryRows(len(self.found.names), self.shape)
-        names, report = self._run(rows, note)
+        names, report = self._run(rows, f"kept in memory: {fault}" if fault else "")
         return rows.pictures(names, report)
 
     def into_cache(self, store: Cache) -> Pictures:
         part: Path | None = None
         try:
-            part = store.new_data()
+            part = store.new_data(self.size)
             with FileRows(part, self.shape) as rows:
                 names, report = self._run(rows)
-                rows.write_digests()
-            return store.commit(part, self.found.fingerprint, names, report)
+                digests = rows.complete()
+            return store.commit(part, digests, self.found.fingerprint, names, report)
         except OSError as error:  # read-only, or full: reading a picture raises ImageError instead
             fault = error.strerror or str(error)
-            return self.into_memory(f"kept in memory: cannot write to {store.folder} ({fault})")
+            folder = printable(str(store.folder))
+            return self.into_memory(f"cannot write to {folder} ({fault})")
         finally:
             if part is not None:
                 with suppress(OSError):
@@ -178,7 +191,8 @@ class _Scan:
             raise ImageError(self.found.path / faults[0][0], faults[0][1])
         readable = len(names) + (copies if self.drop else 0)
         skipped, ignored = tuple(self.found.skipped), self.found.ignored
-        report = Report(readable, copies, self.drop, tuple(faults), skipped, ignored, note)
+        runs = self.found.runs
+        report = Report(readable, copies, self.drop, tuple(faults), skipped, ignored, note, runs)
         if not names:
             raise ImageError(self.path, _nothing(report))
         return names, report
@@ -187,6 +201,8 @@ class _Scan:
 def _nothing(report: Report) -> str:
     """Return, in one line, what there was instead of pictures."""
     parts = [counted(report.ignored, "file") + " of other kinds"]
+    if report.runs:
+        parts.append(counted(report.runs, "run folder") + " left out")
     for word, faults in (("unreadable", report.unreadable), ("skipped", report.skipped)):
         if faults:
             parts.append(f"{len(faults):,} {word}: {listed(faults)}")

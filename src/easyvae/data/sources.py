@@ -11,6 +11,7 @@ from typing import Protocol
 from easyvae.checks import as_path
 from easyvae.data.archives import Archive, archive_fingerprint
 from easyvae.data.pictures import EXTENSIONS, ImageError, read_file
+from easyvae.data.runs import RUN_FAULT, is_run
 
 _LITTER = frozenset({"thumbs.db", "desktop.ini", "__macosx"})
 _ENDINGS = tuple(EXTENSIONS)
@@ -26,6 +27,7 @@ class Source(Protocol):
         unreadable: (name, reason) of what is known to be unreadable before it is read.
         skipped: (name, reason) of what is never to be read.
         ignored: how many files of other kinds there are. Hidden ones are not counted.
+        runs: how many folders are left out since easyvae has written a run or comparison there.
         fingerprint: changes whenever a file is added, removed, renamed or written to.
     """
 
@@ -35,6 +37,7 @@ class Source(Protocol):
     unreadable: list[tuple[str, str]]
     skipped: list[tuple[str, str]]
     ignored: int
+    runs: int
     fingerprint: str
 
     def read(self, name: str) -> bytes:
@@ -50,7 +53,8 @@ def open_source(path: str | PathLike[str]) -> Source:
     """Finds the candidates in a folder, a zip archive, or a single picture file.
 
     Raises:
-        ImageError: there is nothing at `path`, or it is none of these.
+        ImageError: there is nothing at `path`, it is none of these, or it is itself the folder of
+            a run.
 
     Example:
         >>> import tempfile
@@ -112,6 +116,7 @@ class SingleFile:
         self.unreadable: list[tuple[str, str]] = []
         self.skipped: list[tuple[str, str]] = []
         self.ignored = 0
+        self.runs = 0
         self.fingerprint = hashlib.sha256(_stamp(path.name, status)).hexdigest()
 
     def read(self, name: str) -> bytes:
@@ -133,6 +138,7 @@ class Folder:
         self.unreadable: list[tuple[str, str]] = []
         self.skipped: list[tuple[str, str]] = []
         self.ignored = 0
+        self.runs = 0
         stamps = hashlib.sha256()
         for name, status in self._walk():
             stamps.update(_stamp(name, status))
@@ -157,6 +163,11 @@ class Folder:
                 if not prefix:
                     raise
                 self.unreadable.append((prefix, error.strerror or str(error)))
+                continue
+            if is_run(entry.name for entry in entries):
+                if not prefix:
+                    raise ImageError(self.path, RUN_FAULT)
+                self.runs += 1
                 continue
             inner = []
             for entry in entries:

@@ -2,7 +2,9 @@
 
 import functools
 import hashlib
+import os
 from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -10,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
-from easyvae.data.pictures import printable
+from easyvae.text import printable
 
 # Rows are hashed, checked and measured in pieces of about this size, so that a store larger than
 # memory is never brought into it whole.
@@ -30,6 +32,7 @@ class Report:
         skipped: (name, reason) of archive members that were not to be read.
         ignored: how many files of other kinds there were.
         note: anything else worth a line.
+        runs: how many folders were left out since a run or comparison of easyvae is in them.
 
     Example:
         >>> print(Report(pictures=1205, copies=7, unreadable=(("a.jpg", "the file is empty"),)))
@@ -44,6 +47,7 @@ class Report:
     skipped: tuple[tuple[str, str], ...] = ()
     ignored: int = 0
     note: str = ""
+    runs: int = 0
 
     def __str__(self) -> str:
         """Returns the counts, and at most five names for each kind of trouble."""
@@ -56,6 +60,8 @@ class Report:
         ]
         if self.ignored:
             counts.append(counted(self.ignored, "other file") + " ignored")
+        if self.runs:
+            counts.append(counted(self.runs, "run folder") + " left out")
         lines = [", ".join(counts)]
         if self.unreadable:
             lines.append("unreadable: " + listed(self.unreadable))
@@ -81,7 +87,7 @@ def listed(faults: tuple[tuple[str, str], ...]) -> str:
         >>> listed((("a.jpg", "cut short"), ("b.jpg", "encrypted")))
         'a.jpg (cut short), b.jpg (encrypted)'
     """
-    shown = [f"{printable(name)} ({reason})" for name, reason in faults[:_LISTED]]
+    shown = [f"{printable(name)} ({printable(reason)})" for name, reason in faults[:_LISTED]]
     more = len(faults) - len(shown)
     return ", ".join(shown) + (f" and {more:,} more" if more else "")
 
@@ -185,11 +191,17 @@ def digest_rows(images: Tensor) -> NDArray[np.uint8]:
         (True, False)
     """
     digests = np.empty((len(images), 16), np.uint8)
-    for piece in pieces(images):
+
+    def fill(piece: slice) -> None:
         rows = images[piece].contiguous().numpy()
         rows = rows.reshape(len(rows), -1).view(np.uint8)
         for index, row in enumerate(rows, start=piece.start):
             digests[index] = digest_bytes(row)
+
+    # Hashing lets go of the interpreter's lock.
+    with ThreadPoolExecutor(min(8, os.cpu_count() or 1), "easyvae-digest") as pool:
+        for _ in pool.map(fill, pieces(images)):
+            pass  # but for an error, which comes out here
     return digests
 
 

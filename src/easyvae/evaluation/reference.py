@@ -105,4 +105,4 @@ def pieces(images: Images, most: int | None = None) -> Iterator[Tensor]:
 
 def contrast(images: Tensor) -> Tensor:
     """Returns the standard deviation over each image's values, (N,)."""
-    return images.flatten(1).std(1)
+    return images.flatten(1).std(1, correction=0)  # images of a single value have one too: 0

@@ -40,7 +40,10 @@ def set_slope(model: VAE, images: Tensor) -> None:
 
 
 def measure(model: VAE, loss: BetaLoss, images: Tensor, count: int) -> tuple[float, float]:
-    """Measures what a latent of 1 does to the logits, squared, and the loss's curvature there."""
+    """Measures what a latent of 1 does to the logits, squared, and the loss's curvature there.
+
+    Both are 0 where latents do nothing to the logits.
+    """
     posterior = model.encode(images)
     logits = model.decoder(posterior.mean)
     rest = model.decoder(torch.zeros_like(posterior.mean[:1]))
@@ -51,6 +54,8 @@ def measure(model: VAE, loss: BetaLoss, images: Tensor, count: int) -> tuple[flo
         posterior.mean.shape, generator=torch.Generator().manual_seed(0), dtype=torch.float32
     )
     noise = model.decoder(posterior.mean + step.to(posterior.mean)) - logits
+    if not bool(noise.any()):
+        return 0.0, 0.0
     noise = noise / (10 * noise.square().mean().sqrt().clamp(min=1e-6))
     ahead, behind, here = (
         _terms(model, loss, images, posterior, logits + change)

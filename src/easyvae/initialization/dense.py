@@ -5,6 +5,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from easyvae.initialization.pairs import Pairs, linear_gain
+from easyvae.initialization.tiles import ROUNDING
 from easyvae.model import VAE
 
 
@@ -68,8 +69,11 @@ def room(model: VAE) -> int:
     return min([model.latent, *(width // 2 for width in widths)])
 
 
-def principal(centred: Tensor, count: int) -> tuple[Tensor, Tensor]:
-    """Finds the leading components of the rows, (K, D) orthonormal, and their variances, (D,).
+def principal(rows: Tensor, count: int) -> tuple[Tensor, Tensor, Tensor]:
+    """Finds the rows' mean (K,), their leading components (K, D), orthonormal, and variances (D,).
+
+    What varies by no more than rounding is no component: rows that are alike have none. The rows
+    are centred in place.
 
     By three rounds of subspace iteration from a random start: exact to far below the noise.
 
@@ -77,6 +81,8 @@ def principal(centred: Tensor, count: int) -> tuple[Tensor, Tensor]:
         N. Halko et al., "Finding structure with randomness", 2009,
         https://arxiv.org/abs/0909.4061
     """
+    mean = rows.mean(0)
+    centred = rows.sub_(mean)
     width = min(count + 40, *centred.shape)
     basis = torch.randn(
         centred.shape[1], width, generator=torch.Generator().manual_seed(0), dtype=centred.dtype
@@ -86,8 +92,9 @@ def principal(centred: Tensor, count: int) -> tuple[Tensor, Tensor]:
     inside = centred @ basis
     values, vectors = torch.linalg.eigh(inside.T @ inside)
     values, vectors = values.flip(0)[:count], vectors.flip(1)[:, :count]
-    real = values > 1e-6 * values[0]
-    return basis @ vectors[:, real], values[real] / len(centred)
+    variances = values / len(centred)
+    real = (variances > 1e-6 * variances[0]) & (variances > ROUNDING * mean.square().sum())
+    return mean, basis @ vectors[:, real], variances[real]
 
 
 def _linears(layers: nn.Sequential) -> list[nn.Linear]:

@@ -56,8 +56,8 @@ def principal_start(model: VAE, images: Images, loss: BetaLoss | None = None) ->
 
     Returns:
         How many latents hold a component, at most half as many as the narrowest hidden layer is
-        wide; 0 where the model was left as it was, which is so for models with norms: they undo
-        the scale of what passes.
+        wide; 0 where the model was left as it was. That is so for images that are all alike, and
+        for models with norms: they undo the scale of what passes.
 
     Raises:
         ValueError: If the images do not fit the model or the loss.
@@ -95,12 +95,11 @@ def principal_start(model: VAE, images: Images, loss: BetaLoss | None = None) ->
 def _start(model: VAE, images: Images, loss: BetaLoss) -> int:
     """Sets the weights, and returns how many latents hold a component."""
     levels = set_encoder(model, images)
-    top = _top_codes(model, levels, images)
-    mean = top.mean(0)
-    components, variance = principal(top.sub_(mean), room(model))
+    if not levels:
+        return 0
+    mean, components, variance = principal(_top_codes(model, levels, images), room(model))
     if not len(variance):
         return 0
-    del top
     set_decoder(model, levels)
     heads = Heads(model, levels[-1].pairs, mean, components, variance)
     # Without noise or shrinking at first, to measure what the latents do to the loss.
@@ -109,6 +108,8 @@ def _start(model: VAE, images: Images, loss: BetaLoss) -> int:
     if model.output == "sigmoid":
         set_slope(model, probe)
     gain, curvature = measure(model, loss, probe, len(variance))
+    if not gain > 0:  # the latents do not reach the images
+        return 0
     unit = math.sqrt(gain * curvature / max(loss.beta_at(1.0), 1e-4))
     # Components below the noise keep a little weight: at zero they would have no gradient.
     weight = (unit**2 * variance - 1).clamp(min=0.01).sqrt()

@@ -20,6 +20,9 @@ SAMPLE = 8192
 PIECE = 256
 """Images whose codes are computed at once, and at least so many tiles' images."""
 
+ROUNDING = 1e-10
+"""Of the square of a mean: a smaller variance is the rounding of float32, or next to it."""
+
 _CONVOLVE: dict[int, Callable[..., Tensor]] = {1: F.conv1d, 2: F.conv2d, 3: F.conv3d}
 
 
@@ -54,7 +57,10 @@ class Level(NamedTuple):
 
 
 def set_encoder(model: VAE, images: Images) -> list[Level]:
-    """Gives every convolution of the encoder the components of its tiles, level by level."""
+    """Gives every convolution of the encoder the components of its tiles, level by level.
+
+    Where the tiles of a level are all alike there are no components, and no levels are returned.
+    """
     below = _as_it_is(model)
     gain, size = linear_gain(model.decoder.activation)
     levels: list[Level] = []
@@ -65,6 +71,8 @@ def set_encoder(model: VAE, images: Images) -> list[Level]:
         size_below = below.signs.shape[1] * width ** len(grid)
         count = max(PIECE, math.ceil(20 * size_below / math.prod(grid)))
         mean, covariance = _moments(levels, images, min(count, SAMPLE), width, grid)
+        if not covariance.trace() > ROUNDING * mean.square().sum():
+            return []
         values, vectors = torch.linalg.eigh(covariance)
         kept = min(layer.out_channels // 2, len(values))
         components = vectors.T.flip(0)[:kept]

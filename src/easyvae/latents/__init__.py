@@ -1,4 +1,4 @@
-"""Tools for latent vectors, for any model that has `encode` and `decode`."""
+"""Tools for latent vectors, for models that encode and decode as `Autoencoder` has it."""
 
 from easyvae.latents.directions import attribute_direction, principal_directions
 from easyvae.latents.mixture import GaussianMixture

@@ -6,9 +6,9 @@ from typing import Self
 import torch
 from torch import Tensor
 
-from easyvae.checks import check_floats, widest
+from easyvae.checks import check_floats, unit_for, widest
 from easyvae.geometry import as_int
-from easyvae.latents.checks import check_temperature
+from easyvae.latents.checks import check_temperature, saturated
 from easyvae.latents.estimates import find_clusters, maximize, pooled_covariance
 
 _TOLERANCE = 1e-3  # nats per latent and dimension: a smaller change ends the fit
@@ -137,6 +137,8 @@ class GaussianMixture:
         z = latents.detach()
         # Covariances need float64: where a device has none, the CPU computes them.
         z = (z if wide == torch.float64 else z.cpu()).double()
+        unit = unit_for(z)
+        z = z / unit
         centre = z.mean(0)
         z = z - centre  # distances lose no digits to a mean far from 0
         shares = find_clusters(z, components, torch.Generator().manual_seed(seed))
@@ -151,14 +153,18 @@ class GaussianMixture:
             if abs(now - before) < _TOLERANCE * z.shape[1]:
                 break
             before = now
-        found = (mixture.weights, mixture.means + centre, mixture.scale_tril)
-        weights, means, scale_tril = (x.to(wide).to(latents.device) for x in found)
+        factors = unit * mixture.scale_tril
+        factors.diagonal(dim1=1, dim2=2).clamp_(min=torch.finfo(wide).tiny)
+        found = (mixture.weights, unit * (mixture.means + centre), factors)
+        weights, means, scale_tril = (saturated(x, wide).to(latents.device) for x in found)
         return cls(weights, means, scale_tril, dtype=latents.dtype)
 
     @property
     def covariances(self) -> Tensor:
         """The covariances, (K, D, D)."""
-        return self.scale_tril @ self.scale_tril.mT
+        unit = unit_for(self.scale_tril)
+        factors = self.scale_tril / unit
+        return saturated(factors @ factors.mT * unit * unit, factors.dtype)
 
     def sample(
         self,
@@ -176,7 +182,8 @@ class GaussianMixture:
             generator: Source of the samples, on the mixture's device; the global one by default.
 
         Returns:
-            (n, D), in the dtype and on the device of the latents that the mixture was fitted to.
+            (n, D), in the dtype and on the device of the latents that the mixture was fitted to;
+            what lies beyond the range of that dtype is its largest number.
 
         Raises:
             ValueError: If `n` or `temperature` is out of its range.
@@ -194,8 +201,8 @@ class GaussianMixture:
         z = self.means[chosen]
         for k, factor in enumerate(self.scale_tril):
             rows = chosen == k
-            z[rows] += temperature * noise[rows] @ factor.T
-        return z.to(self.dtype)
+            z[rows] += temperature * (noise[rows] @ factor.T)
+        return saturated(z, self.dtype)
 
     def log_prob(self, z: Tensor) -> Tensor:
         """Returns the logarithm of the density at each latent.
@@ -204,7 +211,8 @@ class GaussianMixture:
             z: (N, D), floats.
 
         Returns:
-            Nats, (N,), in the dtype of the parameters.
+            Nats, (N,), in the dtype of the parameters; its lowest number where a latent is so
+            far from all components that the density's logarithm lies beyond the range.
 
         Raises:
             ValueError: If the shape does not fit.
@@ -220,7 +228,11 @@ class GaussianMixture:
             raise ValueError(
                 f"`z` {tuple(z.shape)} must have the shape (N, {self.means.shape[1]})"
             )
-        return self._joint_log_prob(z.to(self.means)).logsumexp(1)
+        z = z.to(self.means)
+        lowest = torch.finfo(z.dtype).min
+        # Distances beyond the range are infinite, or NaN where two of them meet.
+        joint = self._joint_log_prob(z).nan_to_num(nan=lowest, neginf=lowest)
+        return joint.logsumexp(1).masked_fill(z.isnan().any(1), torch.nan)
 
     def _joint_log_prob(self, z: Tensor) -> Tensor:
         """Returns the logarithm of each component's part of the density, (N, K)."""

@@ -96,7 +96,9 @@ def is_single(model: object, x: Tensor) -> bool:
     shape = getattr(model, "input_shape", None)
     if shape is None:
         return getattr(x, "ndim", None) == 3
-    return bool(getattr(x, "shape", None) == tuple(shape))
+    # First the number of dimensions: `torch.export` would take a comparison of a batch's size
+    # with the number of channels for a fact about all batches.
+    return getattr(x, "ndim", None) == len(shape) and bool(x.shape == tuple(shape))
 
 
 def decode_all(model: Autoencoder, z: Tensor, batch_ndim: int, *, batch_size: int = 256) -> Tensor:

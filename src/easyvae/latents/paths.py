@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from easyvae.checks import check_floats, widest
-from easyvae.latents.checks import as_numbers
+from easyvae.latents.checks import as_numbers, saturated
 
 
 def lerp(a: Tensor, b: Tensor, t: float | Tensor | Sequence[float]) -> Tensor:
@@ -19,7 +19,8 @@ def lerp(a: Tensor, b: Tensor, t: float | Tensor | Sequence[float]) -> Tensor:
         t: A number, or S of them. Outside [0, 1] it extrapolates.
 
     Returns:
-        The shape of `a` for one `t`, (S, *, D) for S of them; the ends bit for bit.
+        The shape of `a` for one `t`, (S, *, D) for S of them; the ends bit for bit. What lies
+        beyond the range of the dtype, as an extrapolation may, is its largest number.
 
     Raises:
         ValueError: If the shapes differ or `t` is not finite.
@@ -30,7 +31,7 @@ def lerp(a: Tensor, b: Tensor, t: float | Tensor | Sequence[float]) -> Tensor:
         tensor([1.0000, 0.5000])
     """
     line = _Segment(a, b, t)
-    return line.finish((1 - line.t) * line.a + line.t * line.b)
+    return line.finish(line.straight())
 
 
 def slerp(a: Tensor, b: Tensor, t: float | Tensor | Sequence[float]) -> Tensor:
@@ -55,7 +56,8 @@ def slerp(a: Tensor, b: Tensor, t: float | Tensor | Sequence[float]) -> Tensor:
         t: A number, or S of them. Outside [0, 1] it extrapolates.
 
     Returns:
-        The shape of `a` for one `t`, (S, *, D) for S of them; the ends bit for bit.
+        The shape of `a` for one `t`, (S, *, D) for S of them; the ends bit for bit. What lies
+        beyond the range of the dtype, as an extrapolation may, is its largest number.
 
     Raises:
         ValueError: If the shapes differ or `t` is not finite.
@@ -70,8 +72,7 @@ def slerp(a: Tensor, b: Tensor, t: float | Tensor | Sequence[float]) -> Tensor:
         "Sampling Generative Networks", 2016, https://arxiv.org/abs/1609.04468
     """
     line = _Segment(a, b, t)
-    norm_a, norm_b = _norm(line.a), _norm(line.b)
-    u, v = _unit(line.a), _unit(line.b)
+    (u, norm_a), (v, norm_b) = _polar(line.a, line.largest_a), _polar(line.b, line.largest_b)
     chord, sum_ = v - u, u + v
     theta = 2 * torch.atan2(_norm(chord), _norm(sum_))  # (*, 1)
     d = _unit(chord)
@@ -79,11 +80,13 @@ def slerp(a: Tensor, b: Tensor, t: float | Tensor | Sequence[float]) -> Tensor:
     opposite = _norm(sum_) < 64 * torch.finfo(sum_.dtype).eps
     m = torch.where(opposite, _across(d), sum_)
     m = _unit(m - (m * d).sum(-1, keepdim=True) * d)
-    turn = (line.t - 0.5) * theta
-    curve = ((1 - line.t) * norm_a + line.t * norm_b) * (turn.cos() * m + turn.sin() * d)
-    straight = (1 - line.t) * line.a + line.t * line.b
-    use_line = (norm_a == 0) | (norm_b == 0) | (_norm(chord) == 0)
-    return line.finish(torch.where(use_line, straight, curve))
+    turn = saturated((line.t - 0.5) * theta, theta.dtype)  # infinity would have no cosine
+    before, after = line.parts
+    norm = before * norm_a * (line.largest_a / line.scale)
+    norm = norm + after * norm_b * (line.largest_b / line.scale)
+    curve = norm * (turn.cos() * m + turn.sin() * d)
+    use_line = (line.largest_a == 0) | (line.largest_b == 0) | (_norm(chord) == 0)
+    return line.finish(torch.where(use_line, line.straight(), curve))
 
 
 def blend(
@@ -105,10 +108,11 @@ def blend(
         method: "slerp" or "lerp".
 
     Returns:
-        (*, D) for one set of weights, (S, *, D) for S of them.
+        (*, D) for one set of weights, (S, *, D) for S of them. What lies beyond the range of the
+        dtype is its largest number.
 
     Raises:
-        ValueError: If the weights do not fit, or `method` is unknown.
+        ValueError: If there are no points, the weights do not fit, or `method` is unknown.
         TypeError: If `points` is not a float tensor.
 
     Example:
@@ -125,23 +129,43 @@ def blend(
     if method not in ("slerp", "lerp"):
         raise ValueError(f"`method` (={method!r}) must be 'slerp' or 'lerp'")
     check_floats("points", points)
-    if points.ndim < 2:
-        raise ValueError(f"`points` {tuple(points.shape)} must have the shape (K, *, D)")
+    if points.ndim < 2 or 0 in points.shape[:-1]:
+        raise ValueError(
+            f"`points` {tuple(points.shape)} must have the shape (K, *, D), with at least one "
+            "latent"
+        )
     wide = widest(points.device)
     w = as_numbers("weights", weights, wide, points.device)
     if w.ndim not in (1, 2) or w.shape[-1] != len(points):
         raise ValueError(
             f"`weights` {tuple(w.shape)} must have one weight for each of {len(points)} points"
         )
-    if not bool((w.isfinite() & (w >= 0)).all()) or not bool((w.sum(-1) > 0).all()):
+    if not bool((w.isfinite() & (w >= 0)).all()) or not bool((w > 0).any(-1).all()):
         raise ValueError("`weights` must be finite, at least 0, and not all 0")
     heaviest = w.argmax(-1)
+    w = w / w.amax(-1, keepdim=True)  # the sum of the largest floats would be infinite
     w = (w / w.sum(-1, keepdim=True)).reshape(*w.shape, *(1,) * (points.ndim - 1))
     dim = w.ndim - points.ndim  # where K stands in w (S, K, ...) or (K, ...)
     z = points.to(wide)
     if method == "lerp":
-        return (w * z).sum(dim).to(points.dtype)
-    u, norms = _unit(z), _norm(z)
+        return saturated((w * z).sum(dim), points.dtype)
+    largest = _largest(z)
+    u, norms = _polar(z, largest)
+    largest = torch.where(w > 0, largest, 0)  # what has no weight has no say in the unit either
+    scale = _nonzero(largest.amax(dim))
+    norm = (w * norms * (largest / scale.unsqueeze(dim))).sum(dim)
+    return saturated(norm * _mean_direction(u, w, heaviest) * scale, points.dtype)
+
+
+def _mean_direction(u: Tensor, w: Tensor, heaviest: Tensor) -> Tensor:
+    """Returns the weighted Frechet mean of unit vectors (K, *, D) on the sphere.
+
+    Args:
+        u: The unit vectors; zeros pull nowhere.
+        w: Weights of the sum 1, (K, 1, ...) or (S, K, 1, ...).
+        heaviest: The index of the largest weight, () or (S,).
+    """
+    dim = w.ndim - u.ndim
     m = (w * u).sum(dim)
     m = _unit(torch.where(_norm(m) > 1e-6, m, u[heaviest]))  # where all cancel, one has to lead
     for _ in range(64):
@@ -152,16 +176,16 @@ def blend(
         pull = (w * angle * _unit(across)).sum(dim)
         length = _norm(pull)
         m = _unit(length.cos() * m + length.sin() * _unit(pull))
-        if float(length.max()) < 1e-12:
+        if not bool((length >= 1e-12).any()):
             break
-    return ((w * norms).sum(dim) * m).to(points.dtype)
+    return m
 
 
 class _Segment:
     """Two ends and the positions between them, in a dtype in which nothing over- or underflows.
 
     Rows are divided by their largest magnitude, so that the largest and the smallest floats have
-    norms too, and `finish` undoes it.
+    norms too, and positions beyond 1 by themselves; `finish` undoes both.
     """
 
     def __init__(self, a: Tensor, b: Tensor, t: float | Tensor | Sequence[float]) -> None:
@@ -178,23 +202,37 @@ class _Segment:
         self.ends = a, b
         self.dtype = torch.promote_types(a.dtype, b.dtype)
         self.t = position.reshape(position.shape + (1,) * (a.ndim if position.ndim else 0))
-        a, b = a.to(wide), b.to(wide)
-        largest = torch.maximum(_largest(a), _largest(b))
-        self.scale = torch.where(largest > 0, largest, 1).detach()
-        self.a, self.b = a / self.scale, b / self.scale
+        self.stretch = self.t.abs().clamp(min=1)
+        self.parts = (1 - self.t) / self.stretch, self.t / self.stretch
+        self.a, self.b = a.to(wide), b.to(wide)
+        self.largest_a, self.largest_b = _largest(self.a), _largest(self.b)
+        self.scale = _nonzero(torch.maximum(self.largest_a, self.largest_b))
+
+    def straight(self) -> Tensor:
+        """Returns the points of the straight line."""
+        before, after = self.parts
+        return before * (self.a / self.scale) + after * (self.b / self.scale)
 
     def finish(self, row: Tensor) -> Tensor:
         """Undoes the scaling and puts the very ends where `t` is 0 or 1."""
-        result = (row * self.scale).to(self.dtype)
+        # The small factor goes with the large one: neither passes the range before the result.
+        row = row * (self.scale.clamp(max=1) * self.stretch) * self.scale.clamp(min=1)
+        result = saturated(row, self.dtype)
         a, b = self.ends
         result = torch.where(self.t == 0, a.to(self.dtype), result)
         return torch.where(self.t == 1, b.to(self.dtype), result)
 
 
 def _largest(x: Tensor) -> Tensor:
+    """Returns each row's largest magnitude, a constant for gradients: what it divides cancels."""
+    x = x.detach()
     if x.shape[-1] == 0:
         return x.new_ones(*x.shape[:-1], 1)
     return x.abs().amax(-1, keepdim=True)
+
+
+def _nonzero(x: Tensor) -> Tensor:
+    return torch.where(x > 0, x, 1)
 
 
 def _norm(x: Tensor) -> Tensor:
@@ -202,12 +240,18 @@ def _norm(x: Tensor) -> Tensor:
     return norm
 
 
-def _unit(x: Tensor) -> Tensor:
-    """Divides each row by its norm; zero rows stay zero."""
-    largest = _largest(x)
-    x = x / torch.where(largest > 0, largest, 1)  # tiny rows would have a norm of zero
+def _polar(x: Tensor, largest: Tensor) -> tuple[Tensor, Tensor]:
+    """Returns each row's unit vector, zero for zero rows, and its norm over its largest magnitude.
+
+    By the largest magnitude, since the squares of huge and of tiny numbers leave the range.
+    """
+    x = x / _nonzero(largest)
     norm = _norm(x)
-    return x / torch.where(norm > 0, norm, 1)
+    return x / _nonzero(norm), norm
+
+
+def _unit(x: Tensor) -> Tensor:
+    return _polar(x, _largest(x))[0]
 
 
 def _across(d: Tensor) -> Tensor:

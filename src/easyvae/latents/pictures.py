@@ -137,8 +137,9 @@ def traverse(
         The frames, (steps, C, *spatial).
 
     Raises:
-        ValueError: If the latent has no such dimension or `steps` is below 1.
-        TypeError: If `dimension` is not an integer.
+        ValueError: If the latent has no such dimension, `steps` is below 1, or `span` is not
+            finite.
+        TypeError: If `dimension` is not an integer, or `span` not a number.
 
     Example:
         >>> from easyvae import VAE
@@ -153,7 +154,10 @@ def traverse(
     if not -z.shape[-1] <= dimension < z.shape[-1]:
         raise ValueError(f"`dimension` (={dimension}) must be below the latent size {z.shape[-1]}")
     line = z.repeat(steps, *(1,) * (z.ndim - 1))
-    values = torch.linspace(-span, span, steps, device=z.device, dtype=z.dtype)
+    reach = as_numbers("span", span, z.dtype, z.device)
+    if reach.ndim or not bool(reach.isfinite()):
+        raise ValueError(f"`span` (={span!r}) must be one number, in the range of {z.dtype}")
+    values = reach * torch.linspace(-1, 1, steps, device=z.device, dtype=z.dtype)
     line[..., dimension] = values.reshape(-1, *(1,) * (z.ndim - 2))
     return decode_all(model, line, z.ndim)
 
@@ -178,7 +182,8 @@ def edit(
         One picture (C, *spatial), or S of them (S, C, *spatial).
 
     Raises:
-        ValueError: If the directions do not fit the latent, or the amounts the directions.
+        ValueError: If the directions do not fit the latent, or the amounts the directions, or
+            if some are not finite or lead beyond the range of the latent's dtype.
 
     Example:
         >>> from easyvae import VAE
@@ -202,7 +207,14 @@ def edit(
             f"`amounts` {tuple(amount.shape)} must have one amount for each of "
             f"{len(directions)} directions"
         )
+    for name, given in (("amounts", amount), ("directions", directions)):
+        if not bool(given.isfinite().all()):
+            raise ValueError(f"`{name}` must be finite and in the range of {z.dtype}")
     moved = z[0].flatten() + amount @ directions
+    if not bool(moved.isfinite().all()) and bool(z.isfinite().all()):
+        raise ValueError(
+            f"`amounts` must not lead beyond the range of {z.dtype}; take smaller ones"
+        )
     return decode_all(model, moved.unflatten(-1, z.shape[1:]), z.ndim)
 
 

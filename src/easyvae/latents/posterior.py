@@ -33,7 +33,8 @@ def reparameterize(
         generator: Source of the noise, on the tensors' device; the global one by default.
 
     Returns:
-        A sample of the shape and dtype of `mean`.
+        A sample of the shape and dtype of `mean`, infinite where it lies beyond the dtype's range:
+        training has to notice.
 
     Raises:
         TypeError: If `mean` or `log_var` is not a float tensor.
@@ -55,4 +56,6 @@ def reparameterize(
             f"`mean` {tuple(mean.shape)} and `log_var` {tuple(log_var.shape)} must have one shape"
         )
     eps = torch.empty_like(mean).normal_(generator=generator)
-    return mean + torch.exp(log_var / 2) * eps
+    # A noise of 0 times an infinite deviation would be NaN.
+    deviation = torch.exp(log_var / 2).clamp(max=torch.finfo(log_var.dtype).max)
+    return mean + deviation * eps

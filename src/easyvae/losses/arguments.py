@@ -3,6 +3,9 @@
 import math
 import re
 
+import torch
+from torch import Tensor
+
 
 def shown(function: object) -> str:
     """Shows a function or a schedule, the same in every process: without its address."""
@@ -24,3 +27,9 @@ def as_weight(name: str, value: object) -> float:
     if not (math.isfinite(number) and number >= 0):
         raise ValueError(f"`{name}` (={number}) must be finite and at least 0")
     return number
+
+
+def weigh(weight: float, value: Tensor) -> Tensor:
+    """Returns `weight * value`, for a value of at least 0, without the NaN of 0 times infinity."""
+    most = torch.finfo(value.dtype).max
+    return min(weight, most) * (value if weight else value.clamp(max=most))

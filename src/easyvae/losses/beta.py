@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from easyvae.checks import check_tensor
-from easyvae.losses.arguments import as_weight, shown
+from easyvae.losses.arguments import as_weight, shown, weigh
 from easyvae.losses.kl import at_least_float32, kl_divergence
 from easyvae.losses.terms import Output, ReconstructionTerm, as_term
 
@@ -53,7 +53,7 @@ class BetaLoss(nn.Module):
     Example:
         >>> from easyvae import VAE
         >>> model, x = VAE(channels=[8, 16], latent=4, image_size=16), torch.rand(2, 3, 16, 16)
-        >>> loss = BetaLoss(beta=0.005)
+        >>> loss = BetaLoss(beta=0.1)
         >>> loss(model(x), x).ndim
         0
         >>> loss.terms(model(x), x)._fields
@@ -127,8 +127,9 @@ class BetaLoss(nn.Module):
             charged = kl = per_dim.sum(1)
             if self.free_bits:
                 # A dimension below the threshold costs the threshold, and its gradient cancels.
-                charged = kl + (self.free_bits - per_dim.mean(0)).clamp(min=0).sum()
-            return LossTerms(reconstruction + self.beta * charged, reconstruction, kl)
+                free = min(self.free_bits, torch.finfo(kl.dtype).max)
+                charged = kl + (free - per_dim.mean(0)).clamp(min=0).sum()
+            return LossTerms(reconstruction + weigh(self.beta, charged), reconstruction, kl)
 
     def extra_repr(self) -> str:
         """Shows the arguments."""
@@ -168,7 +169,7 @@ def _prepare_target(output: Output, x: Tensor) -> Tensor:
             f"`x` {tuple(x.shape)} must have the shape of the reconstruction "
             f"{tuple(output.reconstruction.shape)}"
         )
-    if not len(x):
+    if x.shape[0] == 0:
         raise ValueError(f"`x` {tuple(x.shape)} must have at least one image")
     x = x.to(output.reconstruction.device)
     return x.float() / 255 if x.dtype == torch.uint8 else at_least_float32(x)

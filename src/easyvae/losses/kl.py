@@ -15,7 +15,7 @@ def kl_divergence(mean: Tensor, log_var: Tensor) -> Tensor:
     In float32 or wider whatever the input's dtype. Where `exp` nears the end of the range, it
     goes on along its tangent: from log-variances of 11 in float16 (whose gradient must fit too),
     60 in bfloat16 and float32 and 600 in float64. The result stays finite there, with a
-    gradient that still points back.
+    gradient that still points back. Squares of means beyond the range are infinite.
 
     Args:
         mean: Any shape, usually (N, D).
@@ -40,7 +40,8 @@ def kl_divergence(mean: Tensor, log_var: Tensor) -> Tensor:
     variance = (torch.expm1(inside) - inside).clamp(min=0)
     # Not `log_var - inside`, whose two gradients cancel to zero only after drowning all others.
     beyond = F.relu(log_var - limit) * (math.exp(limit) - 1)
-    return (mean.square() + variance + beyond) / 2
+    # Halved before the product, whose gradient by the largest means would be infinite.
+    return mean * (mean / 2) + (variance + beyond) / 2
 
 
 def at_least_float32(x: Tensor) -> Tensor:

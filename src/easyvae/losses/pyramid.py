@@ -8,8 +8,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from easyvae.losses.arguments import as_weight, shown
-from easyvae.losses.terms import Output, ReconstructionTerm, as_term, sum_image
+from easyvae.losses.arguments import as_weight, shown, weigh
+from easyvae.losses.terms import Output, ReconstructionTerm, as_term, sum_image, unit_of
 
 _CONVOLVE: dict[int, Callable[..., Tensor]] = {1: F.conv1d, 2: F.conv2d, 3: F.conv3d}
 _TRANSPOSED: dict[int, Callable[..., Tensor]] = {
@@ -79,14 +79,17 @@ class LaplacianPyramid:
     def __call__(self, output: Output, x: Tensor) -> Tensor:
         """Computes the term of (N, C, *spatial), one to three sizes, in nats: (N,)."""
         total = as_term("base", self.base)(output, x)
-        # The pyramid is linear: the difference of two is the pyramid of the difference.
-        for level in laplacian_levels(x - output.reconstruction, self.levels):
-            total = total + self.weight * sum_image(level.abs())
+        unit = unit_of(x, output.reconstruction)
+        x, shown = x / unit, output.reconstruction / unit
+        if self.weight:
+            # The pyramid is linear: the difference of two is the pyramid of the difference.
+            for level in laplacian_levels(x - shown, self.levels):
+                total = total + weigh(self.weight, sum_image(level.abs()) * unit)
         if self.texture:
-            pyramids = (laplacian_levels(y, self.levels) for y in (x, output.reconstruction))
+            pyramids = (laplacian_levels(y, self.levels) for y in (x, shown))
             for level, other in zip(*pyramids, strict=True):
-                difference = (_strength(level) - _strength(other)).abs().flatten(1)
-                total = total + self.texture * level[0].numel() * difference.mean(1)
+                difference = (_strength(level) - _strength(other)).abs().flatten(1).mean(1)
+                total = total + weigh(self.texture * level[0].numel(), difference * unit)
         return total
 
     def __repr__(self) -> str:

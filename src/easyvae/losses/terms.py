@@ -1,9 +1,14 @@
-"""The reconstruction terms: one small function each, summed over an image."""
+"""The reconstruction terms: one small function each, summed over an image.
+
+Of finite numbers none of them is NaN. A sum beyond the range of its type is infinite, and no
+largest number instead: training has to notice, as the gradient of a capped loss would be zero.
+"""
 
 import math
 from collections.abc import Callable
 from typing import Protocol, TypeAlias
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor
 
@@ -46,7 +51,8 @@ def bernoulli_nll(output: Output, x: Tensor) -> Tensor:
         https://arxiv.org/abs/1907.06845
     """
     low, high = x.aminmax()
-    if not (low >= 0 and high <= 1):  # also when there is a NaN
+    # `not ... and`: also when there is a NaN. An exported program cannot look at values.
+    if not torch.compiler.is_exporting() and not (low >= 0 and high <= 1):
         raise ValueError(
             f"`x` has values from {float(low):g} to {float(high):g}, but `reconstruction`='bce' "
             "needs targets in [0, 1]; scale the data (uint8 is scaled for you), or use 'mse' "
@@ -82,17 +88,20 @@ def gaussian_nll(output: Output, x: Tensor) -> Tensor:
 
         (n log(2 pi var) + sum((x - r)^2) / var) / 2,    var = mean((x - r)^2)
 
-    The variance is taken to be at least 1e-7, so that a perfect batch has a finite loss.
+    The variance is taken to be at least 1e-7, so that a perfect batch has a finite loss. Errors
+    whose squares would be infinite are computed in a larger unit: of them the loss is finite too.
 
     Reference:
         O. Rybkin et al., "Simple and Effective VAE Training with Calibrated Decoders", 2020,
         https://arxiv.org/abs/2006.13202
     """
-    error = sum_image((output.reconstruction - x).square())
+    unit = unit_of(x, output.reconstruction)
+    error = sum_image((output.reconstruction / unit - x / unit).square())
     size = x[0].numel()
     # At the optimum the loss does not change with the variance, so no gradient is lost here.
     variance = (error.detach().mean() / size).clamp(min=1e-7)
-    return (size * (math.log(2 * math.pi) + variance.log()) + error / variance) / 2
+    log_variance = variance.log() + 2 * unit.log()
+    return (size * (math.log(2 * math.pi) + log_variance) + error / variance) / 2
 
 
 RECONSTRUCTION_TERMS: dict[str, ReconstructionTerm] = {
@@ -117,6 +126,13 @@ def as_term(name: str, term: object) -> ReconstructionTerm:
         f"`{name}` (={term!r}) must be one of {', '.join(map(repr, RECONSTRUCTION_TERMS))}, "
         "or a callable (output, x) -> (N,)"
     )
+
+
+def unit_of(x: Tensor, y: Tensor) -> Tensor:
+    """Returns 1, or the largest magnitude where squares may be beyond the range, as a constant."""
+    with torch.no_grad():
+        largest = torch.maximum(x.abs().amax(), y.abs().amax())
+        return torch.where((largest > 1e15) & largest.isfinite(), largest, 1)
 
 
 def sum_image(x: Tensor) -> Tensor:

@@ -3,6 +3,7 @@
 import torch
 from torch import Tensor
 
+from easyvae.checks import unit_for
 from easyvae.metrics.checks import check_rows
 
 
@@ -24,7 +25,7 @@ def frechet_distance(a: Tensor, b: Tensor) -> float:
         b: Features, (M, F), at least 2 rows.
 
     Returns:
-        The distance, at least 0, computed in float64 on the CPU.
+        The distance, at least 0, computed in float64 on the CPU; infinite beyond its range.
 
     Raises:
         ValueError: If the shapes do not fit, or a feature is not finite.
@@ -49,16 +50,18 @@ def frechet_distance(a: Tensor, b: Tensor) -> float:
         raise ValueError(
             f"`a` {tuple(a.shape)} and `b` {tuple(b.shape)} must have rows of one length"
         )
-    (mean_a, root_a), (mean_b, root_b) = _moments(a), _moments(b)
+    unit = unit_for(a, b)
+    (mean_a, root_a), (mean_b, root_b) = _moments(a, unit), _moments(b, unit)
     shift = (mean_a - mean_b).square().sum()
     overlap = torch.linalg.svdvals(root_a @ root_b.T).sum()
     distance = float(shift + root_a.square().sum() + root_b.square().sum() - 2 * overlap)
-    return max(0.0, distance)  # sets that are alike may come out below 0 by rounding
+    # Sets that are alike may come out below 0 by rounding.
+    return max(0.0, distance) * unit * unit
 
 
-def _moments(x: Tensor) -> tuple[Tensor, Tensor]:
-    """Returns the mean (F,) and a root R of the covariance `R^T R`."""
-    x = x.detach().cpu().double()
+def _moments(x: Tensor, unit: float) -> tuple[Tensor, Tensor]:
+    """Returns the mean (F,) and a root R of the covariance `R^T R`, of features over a unit."""
+    x = x.detach().cpu().double() / unit
     mean = x.mean(0)
     root: Tensor = torch.linalg.qr((x - mean) / (len(x) - 1) ** 0.5, mode="r").R
     return mean, root

@@ -5,7 +5,7 @@ import math
 import torch
 from torch import Tensor
 
-from easyvae.checks import widest
+from easyvae.checks import unit_for, widest
 from easyvae.metrics.checks import check_rows, check_same_shape
 
 
@@ -68,5 +68,6 @@ def active_units(mean: Tensor, threshold: float = 0.01) -> int:
     check_rows("mean", mean)
     if not (math.isfinite(threshold) and threshold >= 0):
         raise ValueError(f"`threshold` (={threshold}) must be finite and at least 0")
-    variance = mean.to(widest(mean.device)).var(0, correction=0)
-    return int((variance > threshold).sum().item())
+    unit = unit_for(mean)
+    variance = (mean.to(widest(mean.device)) / unit).var(0, correction=0)
+    return int((variance > threshold / unit / unit).sum().item())

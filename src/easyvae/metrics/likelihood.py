@@ -109,5 +109,7 @@ def normal_log_density(
             check_same_shape(("z", name), z, parameter)
     m = torch.as_tensor(mean, dtype=wide, device=z.device)
     v = torch.as_tensor(log_var, dtype=wide, device=z.device)
-    terms = math.log(2 * math.pi) + v + (z.to(wide) - m).square() * torch.exp(-v)
+    most = torch.finfo(wide).max  # in place of infinity, which times 0 would be NaN
+    squares = (z.to(wide) - m).square().clamp(max=most)
+    terms = math.log(2 * math.pi) + v + squares * torch.exp(-v).clamp(max=most)
     return -terms.flatten(1).sum(1) / 2

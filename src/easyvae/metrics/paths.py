@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor
 
-from easyvae.checks import check_tensor, widest
+from easyvae.checks import check_tensor, unit_for, widest
 from easyvae.geometry import as_int
 from easyvae.metrics.checks import check_images, check_rows, per_image
 
@@ -91,18 +91,19 @@ def nearest_distance(features: Tensor, reference: Tensor, *, chunk: int = 1024) 
         )
     chunk = as_int("chunk", chunk)
     device, dtype = features.device, widest(features.device)
+    unit = unit_for(features, reference)
     nearest = []
     for part in features.split(chunk):
-        a = part.to(dtype)
+        a = part.to(dtype) / unit
         best = torch.full((len(a),), torch.inf, dtype=dtype, device=device)
         for piece in reference.split(chunk):
-            b = piece.to(device, dtype)
+            b = piece.to(device, dtype) / unit
             # By matrix products, which are fast but leave a copy at 1e-8; so the distance to the
             # row that they find is taken again.
             row = b[torch.cdist(a, b).argmin(1)]
             best = torch.minimum(best, torch.linalg.vector_norm(a - row, dim=1))
         nearest.append(best)
-    return torch.cat(nearest)
+    return torch.cat(nearest) * unit
 
 
 def _check_frames(frames: Tensor) -> None:

@@ -3,6 +3,8 @@
 import io
 from typing import TYPE_CHECKING
 
+from easyvae.checks import missing
+
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
@@ -20,7 +22,7 @@ def new_figure(width: float, height: float) -> "Figure":
     try:
         from matplotlib.figure import Figure
     except ImportError as error:
-        raise ImportError('plots need matplotlib: pip install "easyvae[plot]"') from error
+        raise missing("plotting", "matplotlib") from error
 
     class NotebookFigure(Figure):
         """A figure that notebooks show without pyplot."""

@@ -10,6 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from easyvae.checks import missing
 from easyvae.files import write_file
 
 MOST_PIXELS = 178_956_970
@@ -201,7 +202,7 @@ def _enlarge(pixels: Tensor, scale: int, frames: int = 1) -> Any:
     try:
         from PIL import Image
     except ImportError as error:
-        raise ImportError('writing images needs Pillow: pip install "easyvae[train]"') from error
+        raise missing("writing images", "Pillow") from error
     if scale < 1:
         raise ValueError(f"`scale` (={scale}) must be at least 1")
     image = Image.fromarray(pixels.permute(1, 2, 0).numpy())
