@@ -20,7 +20,7 @@ _LAYERS = (paint_background, paint_cat, paint_eyes, paint_nose_and_mouth, paint_
 SHARED_BY_PAIRS = frozenset(
     {"coat", "pattern", "eye_colour", "background", "marking_x", "marking_y"}
 )
-"""What the two kittens of a pair have in common: there is nothing half-way between two of these."""
+"""What the two kittens of a pair share: there is nothing half-way between two of these."""
 
 
 class KittenPairs(NamedTuple):
