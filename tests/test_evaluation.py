@@ -7,7 +7,9 @@ from torch import Tensor
 from easyvae import VAE, BetaLoss, fit
 from easyvae.data import Pictures, Sample
 from easyvae.evaluation import FIGURES, Evaluator, evaluate
+from easyvae.evaluation.halfway import known_pairs, measure_halfway
 from easyvae.kittens import draw_kittens
+from easyvae.latents import Posterior
 
 
 @pytest.fixture(scope="module")
@@ -87,8 +89,60 @@ def test_without_training_pictures_what_needs_them_is_left_out(
     assert alone.mixture is None
     assert whole.mixture is not None
     new = {name for name in FIGURES if alone.figures[name] is None} - {"log_likelihood"}
+    kittens_alone = {name for name in new if "_halfway" in name}
+    new -= kittens_alone
+    assert len(kittens_alone) == 4
     assert new == {"mixture_frechet", "slerp_distance", "lerp_distance"}
     assert all(whole.figures[name] is not None for name in new)
+
+
+def test_mixes_are_held_against_what_is_known_to_be_half_way(model: VAE, kittens: Tensor) -> None:
+    """Pictures bent to and fro for all data, and pairs of kittens for kittens."""
+    pictures = Pictures(kittens[90:], origin="kittens:120")
+    found, plain = evaluate(model, pictures).figures, evaluate(model, kittens[90:]).figures
+    for name in ("slerp_warped", "slerp_warped_error", "lerp_warped", "lerp_warped_error"):
+        assert found[name] == pytest.approx(plain[name], abs=0.05)
+    for method in ("slerp", "lerp"):
+        assert plain[f"{method}_halfway"] is None
+        assert found[f"{method}_halfway"] is not None
+        assert 0 < found[f"{method}_halfway_error"] < 0.1
+
+
+def test_a_model_that_knows_the_answer_scores_one(kittens: Tensor) -> None:
+    """One that puts every picture half-way between its bent copies, and one that fades them."""
+
+    class Known(VAE):
+        fades = False
+
+        def encode(self, x: Tensor) -> Posterior:
+            rows = x.flatten(1)
+            return Posterior(rows, torch.zeros_like(rows))
+
+        def decode(self, z: Tensor) -> Tensor:
+            images = z.view(-1, *self.input_shape)
+            if self.fades or len(images) != len(self.pairs.middle):
+                return images
+            middle = (self.pairs.first + self.pairs.second) / 2
+            near = (images - middle).abs().amax((1, 2, 3)) < 1e-5
+            return torch.where(near[:, None, None, None], self.pairs.middle, images)
+
+    model = Known([4], 3072, image_size=32)
+    known = known_pairs(kittens[:20], torch.Generator().manual_seed(0))
+    model.pairs = known["warped"]  # type: ignore[assignment]  # not a tensor or module
+    assert measure_halfway(model, known)["lerp_warped"] == pytest.approx(1, abs=1e-4)
+    model.fades = True
+    assert measure_halfway(model, known)["lerp_warped"] == pytest.approx(0, abs=1e-4)
+
+
+@pytest.mark.parametrize("spatial", [(40,), (9, 12), (5, 6, 7)])
+def test_any_number_of_sizes_can_be_bent(spatial: tuple[int, ...]) -> None:
+    """Lines, pictures and volumes: to and fro, the image itself between."""
+    x = torch.rand(6, 2, *spatial)
+    pairs = known_pairs(x, torch.Generator().manual_seed(0))["warped"]
+    assert torch.equal(pairs.middle, x)
+    assert pairs.first.shape == pairs.second.shape == x.shape
+    assert not torch.allclose(pairs.first, pairs.second, atol=0.05)
+    assert 0 <= float(pairs.first.min()) <= float(pairs.first.max()) <= 1 + 1e-6
 
 
 def test_more_importance_samples_raise_the_bound(model: VAE, kittens: Tensor) -> None:

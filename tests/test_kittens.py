@@ -5,7 +5,16 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from easyvae.kittens import COATS, EYES, PATTERNS, RANGES, draw_kittens, drawing
+from easyvae.kittens import (
+    COATS,
+    EYES,
+    PATTERNS,
+    RANGES,
+    draw_kitten_pairs,
+    draw_kittens,
+    drawing,
+    paint_kittens,
+)
 from easyvae.kittens.canvas import Canvas
 
 
@@ -236,3 +245,68 @@ def test_a_bad_argument_is_named(name, value, error, message):
     """The error names the argument, its value and the rule."""
     with pytest.raises(error, match=message):
         draw_kittens(**{"n": 1, name: value})
+
+
+def test_kittens_are_painted_from_their_factors():
+    """What was drawn is drawn again, to the bit; one changed factor changes that kitten alone."""
+    pictures, factors = draw_kittens(6, size=32, seed=3)
+    assert (paint_kittens(factors, size=32) == pictures).all()
+    factors["yaw"] = factors["yaw"].copy()
+    factors["yaw"][2] = -factors["yaw"][2]
+    changed = (paint_kittens(factors, size=32) != pictures).any((1, 2, 3))
+    assert changed.tolist() == [False, False, True, False, False, False]
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"coat": np.array([0, 99, 0])}, r"`factors\['coat'\]` must be whole numbers from 0 to 9"),
+        ({"coat": np.array([0.5, 1.0, 2.0])}, "whole numbers"),
+        ({"pattern": np.array([-1, 0, 0])}, "whole numbers"),
+        ({"yaw": np.zeros(2)}, r"`factors\['yaw'\]` \(2,\)"),
+        ({"yaw": np.array([0, np.nan, 0])}, "finite"),
+        ({"yaw": np.array(["a", "b", "c"])}, "must be numbers"),
+        ({"background": np.zeros(3)}, r"`factors\['background'\]`"),
+        ({"beard": np.zeros(3)}, "beard is none"),
+    ],
+)
+def test_factors_of_no_kitten_are_refused(change, message):
+    """By their name."""
+    _, factors = draw_kittens(3, size=16)
+    with pytest.raises(ValueError, match=message):
+        paint_kittens(factors | change, size=16)
+    del factors["yaw"]
+    with pytest.raises(ValueError, match="yaw is missing"):
+        paint_kittens(factors, size=16)
+
+
+def test_a_pair_shares_what_has_no_half_way():
+    """Coat, pattern, eyes, wall and markings are one; the middle has the averaged pose."""
+    pairs = draw_kitten_pairs(5, size=64, seed=2)
+    pictures, factors = draw_kittens(10, size=64, seed=2)
+    assert (pairs.first == pictures[0::2]).all()
+    second = {
+        name: values[0::2] if name in drawing.SHARED_BY_PAIRS else values[1::2]
+        for name, values in factors.items()
+    }
+    assert (pairs.second == paint_kittens(second)).all()
+    middle = {
+        name: values[0::2]
+        if name in drawing.SHARED_BY_PAIRS
+        else (values[0::2] + values[1::2]) / np.float32(2)
+        for name, values in factors.items()
+    }
+    assert (pairs.middle == paint_kittens(middle)).all()
+
+
+def test_pairs_do_not_depend_on_their_number():
+    """Pair i is the same however many are drawn beside it."""
+    many, few = draw_kitten_pairs(5, size=16), draw_kitten_pairs(2, size=16, start=3)
+    assert all((a[3:] == b).all() for a, b in zip(many, few, strict=True))
+
+
+def test_the_truth_is_nearer_than_a_cross_fade():
+    """What is half-way is no average of the two pictures."""
+    first, second, middle = (x.astype(float) for x in draw_kitten_pairs(50, size=32))
+    fade = ((first + second) / 2 - middle) ** 2
+    assert fade.mean() > 100  # of 255 ** 2

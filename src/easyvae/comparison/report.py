@@ -121,7 +121,11 @@ def _highlights(table: Mapping[str, Figures]) -> str:
     for figure, rank, text in (
         ("mse", "low", "reconstructs with the least error (MSE {:.4f})"),
         ("sharpness", "one", "reconstructs most sharply ({:.2f} of the originals' sharpness)"),
-        ("slerp_sharpness", "one", "is sharpest half-way along a slerp ({:.3f} of the originals)"),
+        (
+            "slerp_warped",
+            "high",
+            "mixes bent pictures best (half-way score {:.2f})",
+        ),
         ("elbo", "high", "has the highest ELBO ({:,.1f} nats)"),
         ("prior_frechet", "low", "has the closest samples of the prior (Frechet {:.3g})"),
         ("mixture_frechet", "low", "has the closest samples of a mixture (Frechet {:.3g})"),

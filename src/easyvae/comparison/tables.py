@@ -69,14 +69,26 @@ TABLES = (
     ),
     Table(
         "Interpolation",
-        "Half-way between two held-out pictures: sharpness and contrast are shares of the "
-        "originals', to be read beside the reconstructions' own. A distance above 1 means that "
-        "the middle lies further from the training pictures than its two ends do. Evenness is the "
-        "largest step over the average one: 1 is even.",
+        "Is the middle of a mix one picture, or two laid over each other? It is held against a "
+        "picture that is known to be half-way: the score is 0 for a cross-fade and 1 for the "
+        "truth, below 0 worse than a cross-fade; the error is the mean squared one. Kittens are "
+        "pairs of kittens and the kitten of their averaged factors; bent pictures are held-out "
+        "ones bent to and fro, which lie half-way. Sharpness and contrast are shares of the "
+        "originals': two exposures have more of both than one picture. A distance above 1 means "
+        "that the middle lies further from the training pictures than its two ends do. Evenness "
+        "is the largest step over the average one: 1 is even.",
         (
-            Column("slerp_sharpness", "sharpness, slerp", ".3f", "one"),
+            Column("slerp_halfway", "kittens, slerp", ".2f", "high"),
+            Column("lerp_halfway", "kittens, lerp", ".2f", "high"),
+            Column("slerp_halfway_error", "their MSE, slerp", ".4f", "low"),
+            Column("lerp_halfway_error", "their MSE, lerp", ".4f", "low"),
+            Column("slerp_warped", "bent, slerp", ".2f", "high"),
+            Column("lerp_warped", "bent, lerp", ".2f", "high"),
+            Column("slerp_warped_error", "their MSE, slerp", ".4f", "low"),
+            Column("lerp_warped_error", "their MSE, lerp", ".4f", "low"),
+            Column("slerp_sharpness", "sharpness, slerp", ".3f"),
             Column("lerp_sharpness", "sharpness, lerp", ".3f"),
-            Column("slerp_contrast", "contrast, slerp", ".3f", "one"),
+            Column("slerp_contrast", "contrast, slerp", ".3f"),
             Column("lerp_contrast", "contrast, lerp", ".3f"),
             Column("slerp_distance", "distance, slerp", ".3f"),
             Column("lerp_distance", "distance, lerp", ".3f"),
@@ -105,10 +117,10 @@ RANKS: dict[str, Callable[[float], float]] = {
 }
 """The smaller, the better."""
 
-HEADINGS = {"slerp_sharpness": "slerp sharpness", "prior_frechet": "prior Frechet"}
+HEADINGS = {"slerp_warped": "half-way, bent", "prior_frechet": "prior Frechet"}
 """Titles that say more where no table's heading is above them."""
 
-SUMMARY = ("mse", "ssim", "sharpness", "kl", "elbo", "slerp_sharpness", "prior_frechet")
+SUMMARY = ("mse", "ssim", "sharpness", "kl", "elbo", "slerp_warped", "prior_frechet")
 
 
 def cells(column: Column, table: Mapping[str, Figures]) -> list[tuple[str, bool]]:

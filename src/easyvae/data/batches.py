@@ -100,6 +100,11 @@ class Sample:
         self._pictures = pictures
         self._indices = indices
 
+    @property
+    def origin(self) -> str | None:
+        """What the store was made of, see `Pictures`."""
+        return self._pictures.origin
+
     def __len__(self) -> int:
         """Returns how many pictures there are."""
         return len(self._indices)

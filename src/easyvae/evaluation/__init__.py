@@ -1,7 +1,7 @@
 """What a trained model is worth: its figures on pictures that it has not seen.
 
 figures = evaluate(model, held_out, training).figures
-figures["mse"], figures["elbo"], figures["slerp_sharpness"]
+figures["mse"], figures["elbo"], figures["slerp_warped"]
 """
 
 from easyvae.evaluation.evaluator import Evaluator, evaluate

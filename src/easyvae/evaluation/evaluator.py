@@ -8,6 +8,7 @@ from easyvae import metrics
 from easyvae.data import Images, Sample, as_pictures
 from easyvae.data.random_state import mixed_seed
 from easyvae.evaluation.figures import FIGURES, Evaluation, Figures
+from easyvae.evaluation.halfway import measure_halfway
 from easyvae.evaluation.interpolations import measure_interpolations
 from easyvae.evaluation.reconstructions import measure_reconstructions
 from easyvae.evaluation.reference import Reference
@@ -127,6 +128,7 @@ class Evaluator:
             )
             figures |= found
             figures |= measure_interpolations(model, self.reference, means)
+            figures |= measure_halfway(model, self.reference.known)
             figures |= measure_samples(model, self.reference, mixture)
         return Evaluation(figures, kl, mixture)
 

@@ -9,6 +9,7 @@ from torch import Tensor
 from easyvae import metrics
 from easyvae.data import Images
 from easyvae.data.random_state import mixed_seed
+from easyvae.evaluation.halfway import known_pairs
 from easyvae.metrics import Features
 from easyvae.model import VAE
 
@@ -39,6 +40,7 @@ class Reference:
         contrast: Average standard deviation over each one's values.
         bounded: Whether all values are in [0, 1].
         pictures: Whether they are pictures large enough for all figures.
+        known: Pairs of images whose half-way one is known, see `known_pairs`.
         held_out: Their features, (N, F), if they are such pictures, else (0, 0).
         trained: Those of the training images, if there are any.
 
@@ -67,6 +69,7 @@ class Reference:
         self.bounded = low >= 0 and high <= 1
         shape = images[:1].shape
         self.pictures = self.bounded and len(shape) == 4 and min(shape[2:]) >= WINDOW
+        self.known = known_pairs(images, self.generator(None, "half-way"))
         self.held_out = self.trained = torch.empty(0, 0)
         if self.pictures:
             self.held_out = self.collect(pieces(images))

@@ -1,6 +1,7 @@
-"""`draw_kittens`: from factors to pictures, as many at a time as the cache holds."""
+"""From factors to pictures, as many at a time as the cache holds."""
 
 import operator
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -8,12 +9,32 @@ from numpy.typing import NDArray
 from easyvae.kittens.body import paint_background, paint_cat
 from easyvae.kittens.canvas import Canvas
 from easyvae.kittens.face import paint_eyes, paint_nose_and_mouth, paint_whiskers
-from easyvae.kittens.factors import draw_factors, dress
-from easyvae.kittens.tables import Array
+from easyvae.kittens.factors import check_factors, draw_factors, dress
+from easyvae.kittens.tables import Array, Factors
 
 _CHUNK_PIXELS = 1 << 16  # 256 KiB per float32 plane: small enough for the cache, large for numpy
 # From the back to the front.
 _LAYERS = (paint_background, paint_cat, paint_eyes, paint_nose_and_mouth, paint_whiskers)
+
+
+SHARED_BY_PAIRS = frozenset(
+    {"coat", "pattern", "eye_colour", "background", "marking_x", "marking_y"}
+)
+"""What the two kittens of a pair share: there is nothing half-way between two of these."""
+
+
+class KittenPairs(NamedTuple):
+    """Pairs of kittens and what is half-way between them, each (n, 3, size, size) in uint8.
+
+    Attributes:
+        first: One of each pair.
+        second: The other one.
+        middle: The kitten of their averaged factors.
+    """
+
+    first: NDArray[np.uint8]
+    second: NDArray[np.uint8]
+    middle: NDArray[np.uint8]
 
 
 def _integer(name: str, value: int, low: int) -> int:
@@ -80,6 +101,80 @@ def draw_kittens(
     n, size = _integer("n", n, 0), _integer("size", size, 16)
     seed, start = _integer("seed", seed, 0), _integer("start", start, 0)
     factors = draw_factors(n, seed, start)
+    return _paint(factors, size), factors
+
+
+def paint_kittens(factors: Factors, *, size: int = 64) -> NDArray[np.uint8]:
+    """Draws the kittens that some factors describe.
+
+    Args:
+        factors: What `draw_kittens` returns beside the pictures, or the like: every factor, with
+            one row per kitten. Codes must be places in their lists; a number outside its row of
+            `RANGES` draws a kitten that `draw_kittens` never would.
+        size: Height and width of the pictures, at least 16 pixels.
+
+    Returns:
+        `(n, 3, size, size)`, uint8 RGB.
+
+    Raises:
+        ValueError: If a factor is missing or unknown, has other than n rows, is not finite, or is
+            a code of nothing.
+        TypeError: If `size` is not an integer.
+
+    Example:
+        >>> pictures, factors = draw_kittens(3, size=32)
+        >>> bool((paint_kittens(factors, size=32) == pictures).all())
+        True
+        >>> facing = paint_kittens(factors | {"yaw": np.zeros(3)}, size=32)  # the same, en face
+    """
+    return _paint(check_factors(factors), _integer("size", size, 16))
+
+
+def draw_kitten_pairs(n: int, *, size: int = 64, seed: int = 0, start: int = 0) -> KittenPairs:
+    """Draws pairs of kittens, and for each pair the kitten that is truly half-way between them.
+
+    The two have one coat, pattern, eye colour and wall, and their markings in one place; all else
+    (pose, shape, light, look) is each one's own. Half-way is the kitten of the averaged factors:
+    what a mix of the two should look like, see `easyvae.metrics.halfway_score`.
+
+    Pair number `i` is made of kittens `2 i` and `2 i + 1` of `draw_kittens`, the second of them in
+    the first one's coat.
+
+    Args:
+        n: How many pairs, at least 0.
+        size: Height and width of the pictures, at least 16 pixels.
+        seed: Which endless row of kittens, at least 0.
+        start: The number of the first pair, at least 0.
+
+    Returns:
+        `KittenPairs(first, second, middle)`, each `(n, 3, size, size)`, uint8 RGB.
+
+    Raises:
+        TypeError: If an argument is not an integer; a bool is none.
+        ValueError: If an argument is below its least value.
+
+    Example:
+        >>> pairs = draw_kitten_pairs(4, size=32)
+        >>> pairs.middle.shape
+        (4, 3, 32, 32)
+    """
+    n, size = _integer("n", n, 0), _integer("size", size, 16)
+    seed, start = _integer("seed", seed, 0), _integer("start", start, 0)
+    drawn = draw_factors(2 * n, seed, 2 * start)
+    first = {name: values[0::2] for name, values in drawn.items()}
+    second = {
+        name: first[name] if name in SHARED_BY_PAIRS else values[1::2]
+        for name, values in drawn.items()
+    }
+    middle = {
+        name: first[name] if name in SHARED_BY_PAIRS else (first[name] + second[name]) / 2
+        for name in drawn
+    }
+    return KittenPairs(*(_paint(factors, size) for factors in (first, second, middle)))
+
+
+def _paint(factors: Factors, size: int) -> NDArray[np.uint8]:
+    n = len(factors["coat"])
     pictures = np.empty((n, 3, size, size), np.uint8)
     step = max(1, _CHUNK_PIXELS // size**2)
     for first in range(0, n, step):
@@ -88,4 +183,4 @@ def draw_kittens(
         for paint in _LAYERS:
             paint(canvas)
         pictures[rows] = np.clip(canvas.pixels + 0.5, 0.0, 255.0).swapaxes(0, 1)
-    return pictures, factors
+    return pictures

@@ -1,6 +1,6 @@
 """The factors of each kitten, drawn from its own place in a stream, and the colours they mean."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
 
@@ -37,6 +37,40 @@ def draw_factors(n: int, seed: int, start: int) -> dict[str, Array]:
     for column, (name, (low, high)) in enumerate(RANGES.items(), start=8):
         factors[name] = np.float32(low) + np.float32(high - low) * draw[column]
     return factors
+
+
+def check_factors(factors: Factors) -> dict[str, Array]:
+    """Returns factors as the drawing takes them, or says what is wrong with them."""
+    codes = {"coat": COATS, "pattern": PATTERNS, "eye_colour": EYES}
+    names = [*codes, "background", *RANGES]
+    if not isinstance(factors, Mapping) or factors.keys() != set(names):
+        given = set(factors) if isinstance(factors, Mapping) else set()
+        missing, unknown = (", ".join(sorted(x)) for x in (set(names) - given, given - set(names)))
+        raise ValueError(
+            "`factors` must be a dict of all factors of a kitten, and of nothing else: "
+            f"{missing or 'nothing'} is missing, and {unknown or 'nothing'} is none"
+        )
+    checked: dict[str, Array] = {}
+    for name in names:
+        values = np.asarray(factors[name])
+        n = len(checked["coat"]) if checked else values.size
+        shape = (n, 3) if name == "background" else (n,)
+        if values.shape != shape or values.dtype.kind not in "iuf":
+            raise ValueError(
+                f"`factors[{name!r}]` {values.shape} of {values.dtype} must be numbers {shape}, "
+                "one row for each kitten"
+            )
+        if name in codes and not (values.dtype.kind in "iu" and _within(values, len(codes[name]))):
+            most = len(codes[name]) - 1
+            raise ValueError(f"`factors[{name!r}]` must be whole numbers from 0 to {most}")
+        if not np.isfinite(values).all():
+            raise ValueError(f"`factors[{name!r}]` must be finite")
+        checked[name] = values.astype(np.int64 if name in codes else np.float32)
+    return checked
+
+
+def _within(values: Array, count: int) -> bool:
+    return bool(((values >= 0) & (values < count)).all())
 
 
 def dress(factors: Factors, rows: slice) -> dict[str, Array]:
