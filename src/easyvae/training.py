@@ -30,7 +30,7 @@ from easyvae.reporter import Reporter
 from easyvae.settings import Description, describe_layers, describe_optimizer, shape_of
 from easyvae.signals import StopSignals
 from easyvae.trainer import NonFiniteError as NonFiniteError  # part of this module's interface
-from easyvae.trainer import Trainer
+from easyvae.trainer import Objective, Trainer
 from easyvae.version import __version__
 
 if TYPE_CHECKING:
@@ -170,7 +170,7 @@ def fit(
     _check_out(out, training.origin)
     model.to(processes.device)
     loss.to(processes.device)
-    parameters = [*model.parameters(), *(p for p in loss.parameters() if p.requires_grad)]
+    parameters = [*Objective(model, loss).parameters()]  # once each: a loss may hold the model
     peak_lr = None
     if optimizer is None:
         peak_lr = DEFAULT_LR if lr is None else lr
