@@ -27,7 +27,7 @@ from easyvae.model import VAE
 from easyvae.optim import DEFAULT_BATCH_SIZE, DEFAULT_LR, as_optimizer, default_optimizer
 from easyvae.processes import SingleProcess, choose_processes
 from easyvae.reporter import Reporter
-from easyvae.settings import Description, describe_layers, describe_optimizer, shape_of
+from easyvae.settings import Description, describe_layers, describe_optimizer, shape_of, some
 from easyvae.signals import StopSignals
 from easyvae.trainer import NonFiniteError as NonFiniteError  # part of this module's interface
 from easyvae.trainer import Objective, Trainer
@@ -373,7 +373,7 @@ def _settings(
     say: Reporter,
 ) -> dict[str, Any]:
     """Lists what a run is made of, and what must not differ when it goes on."""
-    model, description = trainer.model, Description()
+    model, description = trainer.model, Description(trainer.objective, trainer.loss)
     config = model.config
     loss = description.of("loss", trainer.loss)
     loss.pop("reduction")  # of what a call of the loss returns, which training does not ask
@@ -384,7 +384,7 @@ def _settings(
     layers = None if plain else describe_layers(model, description)
     if description.unknown:
         say.line(
-            f"only the kind of {', '.join(description.unknown)} is known: when this run is "
+            f"only the kind of {some(description.unknown)} is known: when this run is "
             "resumed, another of that kind will not be noticed"
         )
     return {
