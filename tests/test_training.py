@@ -235,6 +235,27 @@ class TestStart:
         with pytest.raises(ValueError, match="differs in layers"):
             run(small_model(), out=tmp_path, optimizer=optimizer)
 
+    def test_what_only_a_models_attributes_tell_must_match(self, tmp_path: Path) -> None:
+        """Numbers of a subclass, and options of layers that neither shapes nor `repr` show."""
+
+        class Mine(VAE):
+            share = 1.0
+
+        def make(heads: int, share: float) -> VAE:
+            torch.manual_seed(0)
+            model = Mine(**small_model().config)
+            model.share = share
+            layer = nn.TransformerEncoderLayer(64, heads, 8)
+            model.encoder = nn.Sequential(nn.Flatten(), layer, Flat())  # type: ignore[assignment]
+            return model
+
+        run(make(2, 0.5), epochs=1, out=tmp_path)
+        with pytest.raises(ValueError, match=r"layers.share \(0.5, now 0.25\)"):
+            run(make(2, 0.25), out=tmp_path)
+        with pytest.raises(ValueError, match=r"num_heads \(2, now 4\)"):
+            run(make(4, 0.5), out=tmp_path)
+        run(make(2, 0.5), out=tmp_path)
+
     def test_a_loader_and_a_tensor_both_start_so(self, capsys: pytest.CaptureFixture[str]) -> None:
         """The images of a DataLoader are read ahead, and its epochs are none the worse."""
         images = digits(64).float() / 255
