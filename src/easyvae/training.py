@@ -383,6 +383,12 @@ def _settings(
     with torch.device("meta"):
         plain = type(model) is VAE and shape_of(model) == shape_of(VAE(**config))
     layers = None if plain else describe_layers(model, description)
+    if layers is not None:
+        say.line(
+            "the model has layers that its config does not tell of: `VAE.load` will not read its "
+            "file; build the model in your code, and pass it to the same `fit`, or give it "
+            "`safetensors.torch.load_file(path)` by `load_state_dict`"
+        )
     if description.unknown:
         say.line(
             f"only the kind of {some(description.unknown)} is known: when this run is "
