@@ -344,3 +344,68 @@ def test_a_loss_with_parameters_resumes_to_the_bit(
             train(tmp_path / "parts")
     for whole, parts in zip((model, loss), train(tmp_path / "parts"), strict=True):
         assert same_weights(whole, parts)
+
+
+def test_a_loss_may_hold_the_model_or_frozen_weights(tmp_path: Path) -> None:
+    """Each parameter is trained once, and an optimizer may hold those that are not trained."""
+
+    class Cycle(nn.Module):
+        def __init__(self, model: nn.Module) -> None:
+            super().__init__()
+            self.model = model
+            self.frozen = nn.Conv2d(1, 2, 3).requires_grad_(False)
+
+        def forward(self, output: Any, x: Tensor) -> Tensor:
+            again = self.model.encode(output.reconstruction).mean
+            return (again - output.mean).square().sum(1) + self.frozen(x).flatten(1).sum(1)
+
+    def train(out: Path | None, epochs: int, *, own: bool) -> nn.Module:
+        model = small_model()
+        loss = BetaLoss(0.1, reconstruction=Cycle(model))
+        held = {id(p): p for p in (*model.parameters(), *loss.parameters())}
+        optimizer = torch.optim.Adam(held.values(), 1e-3) if own else None
+        run(model, loss=loss, optimizer=optimizer, out=out, epochs=epochs)
+        return model
+
+    for own in (False, True):
+        whole = train(tmp_path / f"whole-{own}", 2, own=own)
+        if own:
+            train(tmp_path / "parts", 1, own=own)
+            assert same_weights(whole, train(tmp_path / "parts", 2, own=own))
+        else:
+            assert same_weights(whole, train(tmp_path / f"whole-{own}", 2, own=own))
+
+
+def test_extra_state_resumes_to_the_bit(tmp_path: Path) -> None:
+    """What a module of the loss keeps beside tensors is restored; under another name, refused."""
+
+    class Growing(nn.Module):
+        steps = 0
+
+        def get_extra_state(self) -> dict[str, int]:
+            return {"steps": self.steps}
+
+        def set_extra_state(self, state: dict[str, int]) -> None:
+            self.steps = state["steps"]
+
+        def forward(self, output: Any, x: Tensor) -> Tensor:
+            self.steps += self.training
+            error = (output.reconstruction - x).square().flatten(1).sum(1)
+            return error * (1 + self.steps / 10)
+
+    def train(out: Path, epochs: int) -> nn.Module:
+        model = small_model()
+        run(model, loss=BetaLoss(0.1, reconstruction=Growing()), out=out, epochs=epochs, **rule)
+        return model
+
+    rule = {"optimizer": lambda p: torch.optim.SGD(p, 1e-5)}
+    whole = train(tmp_path / "whole", 2)
+    train(tmp_path / "parts", 1)
+    assert same_weights(whole, train(tmp_path / "parts", 2))
+    (path,) = (tmp_path / "parts" / "checkpoints").glob("*.safetensors")
+    tensors, metadata = read_tensors(path)
+    for pair in metadata["loss"]["dict"]:
+        pair[0] = "another"
+    write_tensors(path, tensors, metadata)
+    with pytest.raises(ModelFileError, match="extra state"):
+        train(tmp_path / "parts", 3)

@@ -3,8 +3,10 @@
 import functools
 import json
 import math
+import random
 import subprocess
 import sys
+import types
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,7 +27,8 @@ SCALE = 2.0
 
 def described(value: Any) -> Any:
     """Describes a value as run.json would have it."""
-    return json.loads(json.dumps(Description().of("loss", value)))
+    trained = value if isinstance(value, nn.Module) else None
+    return json.loads(json.dumps(Description(trained, trained).of("loss", value)))
 
 
 def ramp(top: float) -> Callable[[float], float]:
@@ -145,6 +148,115 @@ def test_losses_that_differ_are_told_apart(make: Any, other: Any) -> None:
     """Made twice a loss is the same, and another one is another."""
     assert described(make()) == described(make())
     assert described(make()) != described(other())
+
+
+HEAD = """
+import collections, dataclasses, enum, functools, logging, random, torch, types, typing, weakref
+import numpy as np
+from torch import nn
+def term(output, x): return held
+class Kind:
+    def __call__(self, output, x): return self.w
+"""
+OWN = "class Own(Kind):\n    {}\nterm = Own()"
+METHOD = "def __call__(self, *x): return @"
+CHANGES = {
+    "a class's attribute": OWN.format("w = @"),
+    "a property": OWN.format("w = property(lambda self: @)"),
+    "a static method": OWN.format("w = staticmethod(lambda: @)"),
+    "a class's method": OWN.format("w = classmethod(lambda kind: @)"),
+    "a cached property": OWN.format("w = functools.cached_property(lambda self: @)"),
+    "a cached method": OWN.format("w = functools.lru_cache(lambda self: @)"),
+    "a class that is read": "class K: w = @\nterm = lambda output, x: K.w",
+    "an enumeration": "class K(enum.Enum): w = @\nterm = lambda output, x: K.w.value",
+    "a function's attribute": "term.w = @",
+    "a module's": "m = types.ModuleType('m'); m.w = @\nterm = lambda output, x: m.w",
+    "a function of another module": f"class Own:\n    {METHOD}\n"
+    "Own.__call__.__module__ = 'other'\nterm = Own()",
+    "a library's closure": "term = torch.optim.swa_utils.get_ema_avg_fn(0.@)",
+    "a name in a class's body": "k = @\ndef term(output, x):\n    class K: z = k",
+    "a slot as one text": "class K:\n    __slots__ = 'weight'\nheld = K(); held.weight = @",
+    "a private slot": "class K:\n    __slots__ = ('__w',)\nheld = K(); held._K__w = @",
+    "a number with methods": f"class K(float):\n    {METHOD}\nterm = K(1)",
+    "a named tuple": f"class K(typing.NamedTuple):\n    w: float\n    {METHOD}\nterm = K(1)",
+    "a dict with methods": f"class K(dict):\n    {METHOD}\nterm = K()",
+    "a dict's attribute": f"class K(dict):\n    {METHOD}\nterm = K(); term.w = @",
+    "a method of a tensor": "held = torch.tensor([@.0]).add",
+    "a tensor of complex numbers": "held = torch.tensor([1j, @]).conj()",
+    "a sparse tensor": "held = (torch.eye(3) * @).to_sparse()",
+    "a scalar of complex numbers": "held = np.complex64(@)",
+    "a date": "held = np.datetime64('202@')",
+    "a hook": "term = nn.Identity(); term.register_forward_hook(lambda *a: @)",
+    "whether it trains": "term = nn.Sequential(nn.Dropout()); term[0].train(@ == 1)",
+    "weights that nothing restores": "held = nn.Linear(1, 2); nn.init.constant_(held.weight, @)",
+    "such weights in a list": "class K(nn.Module): pass\n"
+    "term = K(); term.n = [nn.Linear(1, 2)]; nn.init.constant_(term.n[0].weight, @);"
+    "nn.init.zeros_(term.n[0].bias)",
+}
+SAME = {
+    "compiled": "term = torch.compile(nn.Linear(2, 2))",
+    "a recurrent network": "term = nn.LSTM(2, 2)",
+    "objects as keys": "held = {Kind(): 1}",
+    "objects in an array": "held = np.array([{'a': 1}, (1,)], dtype=object)",
+    "a logger": "held = logging.getLogger(__name__); logging.getLogger(__name__ + '.@')",
+    "a weak reference": "held = weakref.ref(Kind)",
+    "one of itself": "Kind.one = Kind(); term = Kind.one",
+    "many objects": "held = [Kind() for _ in range(3000)]",
+    "many modules": "held = [nn.Identity() for _ in range(3000)]",
+    "many functions": "held = [functools.partial(lambda: 1) for _ in range(3000)]",
+    "a long chain": "held = lambda: 1\n"
+    "for _ in range(500): held = (lambda inner: lambda: inner())(held)",
+    "a tensor without values": "held = torch.ones(3, device='meta')",
+    "what was computed once": "class Own(Kind):\n"
+    "    w = functools.cached_property(lambda self: 1)\nterm = Own()\nif @ == 2: term.w",
+}
+
+
+def made(source: str, number: int) -> Any:
+    """Describes the term that a module of the user's makes, with a number in place of `@`."""
+    module = types.ModuleType("users")
+    exec(HEAD + source.replace("@", str(number)), vars(module))
+    return described(BetaLoss(reconstruction=vars(module)["term"]))
+
+
+@pytest.mark.parametrize("source", CHANGES.values(), ids=CHANGES.keys())
+def test_what_a_term_is_made_of_is_looked_into(source: str) -> None:
+    """Where another number is in it, of whatever kind of Python's things, it is another term."""
+    torch.manual_seed(0)
+    first = made(source, 1)
+    torch.manual_seed(0)
+    assert first == made(source, 1)
+    torch.manual_seed(0)
+    assert first != made(source, 2)
+
+
+@pytest.mark.filterwarnings("ignore:.*script_method:DeprecationWarning")  # of torch's compiler
+@pytest.mark.parametrize("source", SAME.values(), ids=SAME.keys())
+def test_what_says_nothing_of_a_term_is_left_out(source: str) -> None:
+    """Addresses, weights that a checkpoint has, what was computed, and more than can be told."""
+    assert made(source, 1) == made(source, 2)
+
+
+def test_functions_of_no_module_are_the_users() -> None:
+    """Those that `exec` has made in a dictionary of its own have no module's name."""
+    first, second = ({}, {})  # type: tuple[dict[str, Any], dict[str, Any]]
+    exec("term = lambda output, x: 1", first)
+    exec("term = lambda output, x: 2", second)
+    assert described(first["term"]) != described(second["term"])
+
+
+def test_what_is_imported_later_or_draws_at_random_is_said() -> None:
+    """The one may not be there yet, the other changes with every use."""
+
+    def late(progress: float) -> float:
+        import users_own  # type: ignore[import-not-found]  # there is none
+
+        return float(users_own.beta)
+
+    description = Description()
+    description.of("late", late)
+    description.of("drawn", [random.Random(0)])
+    assert description.unknown == ["late.users_own", "drawn[0]"]
 
 
 def test_a_function_is_known_by_the_globals_that_it_reads(

@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from safetensors.torch import load_file
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset, TensorDataset
 
@@ -234,6 +235,40 @@ class TestStart:
         assert same_weights(whole, parts)
         with pytest.raises(ValueError, match="differs in layers"):
             run(small_model(), out=tmp_path, optimizer=optimizer)
+
+    def test_a_file_that_load_cannot_read_is_told_of(
+        self, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        """The line says how such a model is read, and that works."""
+        model = small_model()
+        model.encoder = Flat()  # type: ignore[assignment]  # what users do
+        run(model, out=tmp_path, validation=None, progress=True)
+        assert "`VAE.load` will not read its file" in capsys.readouterr().err
+        other = small_model()
+        other.encoder = Flat()  # type: ignore[assignment]  # likewise
+        other.load_state_dict(load_file(tmp_path / "model.safetensors"))
+        assert same_weights(model, other)
+
+    def test_what_only_a_models_attributes_tell_must_match(self, tmp_path: Path) -> None:
+        """Numbers of a subclass, and options of layers that neither shapes nor `repr` show."""
+
+        class Mine(VAE):
+            share = 1.0
+
+        def make(heads: int, share: float) -> VAE:
+            torch.manual_seed(0)
+            model = Mine(**small_model().config)
+            model.share = share
+            layer = nn.TransformerEncoderLayer(64, heads, 8)
+            model.encoder = nn.Sequential(nn.Flatten(), layer, Flat())  # type: ignore[assignment]
+            return model
+
+        run(make(2, 0.5), epochs=1, out=tmp_path)
+        with pytest.raises(ValueError, match=r"layers.share \(0.5, now 0.25\)"):
+            run(make(2, 0.25), out=tmp_path)
+        with pytest.raises(ValueError, match=r"num_heads \(2, now 4\)"):
+            run(make(4, 0.5), out=tmp_path)
+        run(make(2, 0.5), out=tmp_path)
 
     def test_a_loader_and_a_tensor_both_start_so(self, capsys: pytest.CaptureFixture[str]) -> None:
         """The images of a DataLoader are read ahead, and its epochs are none the worse."""

@@ -224,8 +224,8 @@ class RunFolder:
                     for name in ("model", "loss", "optimizer")
                 }
                 progress = read_progress(path, metadata["progress"], batches=batches)
-                check_tensors(path, states["model"], model.state_dict())
-                check_tensors(path, states["loss"], loss.state_dict())
+                _check_state(path, states["model"], model.state_dict())
+                _check_state(path, states["loss"], loss.state_dict())
                 check_optimizer(
                     path,
                     states["optimizer"],
@@ -247,6 +247,17 @@ class RunFolder:
         if fault is not None:
             raise fault
         return None
+
+
+def _check_state(path: Path, found: Mapping[str, Any], wanted: Mapping[str, Any]) -> None:
+    """Compares a module's state: its tensors by their kinds, the rest (extra state) by name.
+
+    What that rest may be is known to the module alone, whose `set_extra_state` it reaches.
+    """
+    parts = [{k: v for k, v in s.items() if isinstance(v, Tensor)} for s in (found, wanted)]
+    check_tensors(path, *parts)
+    if found.keys() != wanted.keys():
+        raise ModelFileError(path, "does not fit this run: it has other extra states")
 
 
 def _check_version(path: Path, metadata: Mapping[str, Any]) -> None:

@@ -28,10 +28,10 @@ from easyvae.model import VAE
 from easyvae.optim import DEFAULT_BATCH_SIZE, DEFAULT_LR, as_optimizer, default_optimizer
 from easyvae.processes import SingleProcess, choose_processes
 from easyvae.reporter import Reporter
-from easyvae.settings import Description, describe_layers, describe_optimizer, shape_of
+from easyvae.settings import Description, describe_layers, describe_optimizer, shape_of, some
 from easyvae.signals import StopSignals
 from easyvae.trainer import NonFiniteError as NonFiniteError  # part of this module's interface
-from easyvae.trainer import Trainer
+from easyvae.trainer import Objective, Trainer
 from easyvae.version import __version__
 
 if TYPE_CHECKING:
@@ -179,7 +179,7 @@ def fit(
     _check_out(out, training.origin)
     model.to(processes.device)
     loss.to(processes.device)
-    parameters = [*model.parameters(), *(p for p in loss.parameters() if p.requires_grad)]
+    parameters = [*Objective(model, loss).parameters()]  # once each: a loss may hold the model
     peak_lr = None
     if optimizer is None:
         peak_lr = DEFAULT_LR if lr is None else lr
@@ -385,7 +385,7 @@ def _settings(
     say: Reporter,
 ) -> dict[str, Any]:
     """Lists what a run is made of, and what must not differ when it goes on."""
-    model, description = trainer.model, Description()
+    model, description = trainer.model, Description(trainer.objective, trainer.loss)
     config = model.config
     loss = description.of("loss", trainer.loss)
     loss.pop("reduction", None)  # of what a call of the loss returns, which training does not ask
@@ -394,9 +394,15 @@ def _settings(
     with torch.device("meta"):
         plain = type(model) is VAE and shape_of(model) == shape_of(VAE(**config))
     layers = None if plain else describe_layers(model, description)
+    if layers is not None:
+        say.line(
+            "the model has layers that its config does not tell of: `VAE.load` will not read its "
+            "file; build the model in your code, and pass it to the same `fit`, or give it "
+            "`safetensors.torch.load_file(path)` by `load_state_dict`"
+        )
     if description.unknown:
         say.line(
-            f"only the kind of {', '.join(description.unknown)} is known: when this run is "
+            f"only the kind of {some(description.unknown)} is known: when this run is "
             "resumed, another of that kind will not be noticed"
         )
     return {
