@@ -49,7 +49,8 @@ class Bent(NamedTuple):
     """Pictures that are bent to and fro, and what lies between.
 
     Attributes:
-        targets: Each picture at two places on the way, (2N, C, *spatial): N at one, N at the other.
+        targets: Each picture at two places on the way, (2N, C, *spatial): all at one, all at the
+            other.
         places: Where these are, from 0 to 1, (2, N).
     """
 
@@ -85,7 +86,7 @@ class Objective(nn.Module):
     def _between(self, ends: Tensor, t: Tensor) -> VAEOutput:
         mean, log_var = self.model.encode(ends)
         # The noise of a picture's two ends is drawn together: parts of a batch draw it alike.
-        pairs = (p.unflatten(0, (2, -1)).transpose(0, 1) for p in (mean, log_var))  # (N, 2, D)
+        pairs = (torch.stack(p.chunk(2), 1) for p in (mean, log_var))  # (N, 2, D)
         z = reparameterize(*pairs)
         t = t.unsqueeze(-1)
         z = (1 - t) * z[:, 0] + t * z[:, 1]  # (2, N, D)

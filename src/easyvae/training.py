@@ -444,6 +444,7 @@ def _describe(trainer: Trainer, training: Source, held_out: Source | None, epoch
         + (f" ({held_out.images:,} held out)" if held_out and held_out.images else "")
         + f": {epochs} epoch{'s' * (epochs > 1)}, batch size {training.batch_size}, "
         f"{type(trainer.optimizer).__name__}{lr}, beta {trainer.loss.beta_at(1.0):g}, "
-        f"{'warps, ' if trainer.warp else ''}{str(trainer.dtype).removeprefix('torch.')} on {trainer.processes.device.type}, "
+        + ("warps, " if trainer.warp else "")
+        + f"{str(trainer.dtype).removeprefix('torch.')} on {trainer.processes.device.type}, "
         f"seed {trainer.seed}"
     )

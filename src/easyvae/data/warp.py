@@ -134,7 +134,7 @@ class Change(NamedTuple):
 
 
 def _spline(nodes: Tensor, spatial: torch.Size) -> Tensor:
-    """Draws a cubic B-spline of each channel through a grid: (n, d, g, ...) to (n, d, *spatial)."""
+    """Draws cubic B-splines through the nodes of a grid: (n, d, g, ...) to (n, d, *spatial)."""
     for size in spatial:  # each pass takes up the first axis and puts its values last
         nodes = torch.tensordot(nodes, _weights(nodes.shape[2], size).to(nodes), dims=([2], [1]))
     return nodes
