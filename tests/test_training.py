@@ -18,9 +18,9 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset, TensorDataset
 
-from easyvae import VAE, BetaLoss, History, fit
+from easyvae import VAE, BetaLoss, History, fit, interpolate
 from easyvae.checkpoint import ModelFileError
-from easyvae.data import Batches, Pictures, split
+from easyvae.data import Batches, Pictures, Warp, split
 from easyvae.files import read_tensors, write_tensors
 from easyvae.history import COLUMNS
 from easyvae.optim import Muon
@@ -276,6 +276,72 @@ class TestStart:
         loader = DataLoader(images, batch_size=8, shuffle=True)
         fit(small_model(), loader, epochs=1, validation=None)
         assert "starting from 3 principal components of 64 images" in capsys.readouterr().err
+
+
+class TestWarp:
+    @pytest.mark.parametrize("step", [0, 2, 5, 7])
+    def test_resuming_is_bit_identical(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, step: int
+    ) -> None:
+        """What is drawn to bend the pictures is a function of the seed and the step."""
+        whole, parts = small_model(), small_model()
+        run(whole, out=tmp_path / "whole", warp=Warp())
+        with monkeypatch.context() as patch:
+            stop_at(patch, step, interrupt)
+            with pytest.raises(KeyboardInterrupt):
+                run(small_model(), out=tmp_path / "parts", warp=Warp())
+        run(parts, out=tmp_path / "parts", warp=Warp())
+        assert same_weights(whole, parts)
+
+    def test_without_any_change_it_is_the_usual_objective(self) -> None:
+        """Both ends are the picture itself; only the noise is drawn otherwise."""
+        none = Warp(most=0.0)
+        options: dict[str, Any] = {"epochs": 1, "lr": 1e-30, "validation": None, "batch_size": 16}
+        bent, plain = (run(small_model(), digits(400), warp=w, **options) for w in (none, None))
+        assert bent["train_kl"][0] == pytest.approx(plain["train_kl"][0], rel=0.02)
+        assert bent["train_reconstruction"] == pytest.approx(
+            plain["train_reconstruction"], rel=0.02
+        )
+
+    def test_the_run_knows_its_warp(
+        self, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        """Its first line tells of it, another one is refused, and batches are half as large."""
+        run(small_model(), out=tmp_path, warp=Warp(), progress=True)
+        assert "batch size 16, Muon lr 0.002, beta 1, warps, " in capsys.readouterr().err
+        with pytest.raises(ValueError, match=r"differs in warp\.rotate \(10\.0, now 5\.0\)"):
+            run(small_model(), out=tmp_path, warp=Warp(rotate=5.0))
+        with pytest.raises(ValueError, match=r"differs in warp"):
+            run(small_model(), out=tmp_path, batch_size=16)
+        with pytest.raises(TypeError, match="`warp`"):
+            run(small_model(), warp="auto")
+
+    @pytest.mark.parametrize("spatial", [(64,), (9, 16), (6, 8, 10)])
+    def test_any_number_of_sizes_trains(self, spatial: tuple[int, ...]) -> None:
+        """Signals, wide pictures and volumes."""
+        model = VAE([4, 8], 3, image_size=spatial, in_channels=1)
+        history = run(model, torch.rand(20, 1, *spatial), warp=Warp(), validation=None)
+        assert all(map(math.isfinite, history["train_loss"]))
+
+    def test_a_dot_moves_instead_of_fading(self) -> None:
+        """Half-way between two places of a dot it is between them, and plain training fades."""
+        generator = torch.Generator().manual_seed(0)
+        at = torch.rand(600, 2, 1, 1, generator=generator) * 8 + 4
+        rows, columns = torch.meshgrid(torch.arange(16.0), torch.arange(16.0), indexing="ij")
+        images = torch.exp(-((rows - at[:, :1]) ** 2 + (columns - at[:, 1:]) ** 2) / 3)
+        ends = torch.tensor([[5.0, 5.0], [11.0, 11.0]]).view(2, 2, 1, 1)
+        a, b = torch.exp(-((rows - ends[:, :1]) ** 2 + (columns - ends[:, 1:]) ** 2) / 3)
+        truth = torch.exp(-((rows - 8) ** 2 + (columns - 8) ** 2) / 3)
+        errors = {}
+        for warp in (Warp(shift=0.3), None):
+            torch.manual_seed(0)
+            model = VAE([16, 32], 4, image_size=16, in_channels=1)
+            loss = BetaLoss(0.01)
+            options: dict[str, Any] = {"epochs": 8, "batch_size": 16, "lr": 0.005, "warp": warp}
+            run(model, images, loss=loss, validation=None, **options)
+            middle = interpolate(model, a[None], b[None], steps=3, method="lerp")[1, 0]
+            errors[warp is None] = float((middle - truth).square().mean())
+        assert errors[False] < 0.3 * errors[True]
 
 
 class Flat(nn.Module):

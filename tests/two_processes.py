@@ -21,6 +21,7 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from easyvae import VAE, BetaLoss, checkpoint, cli, fit, training
+from easyvae.data import Warp
 from easyvae.locks import drop_lock, take_lock
 from easyvae.processes import choose_processes
 from easyvae.trainer import Trainer
@@ -53,13 +54,17 @@ def save(model: nn.Module, path: str) -> None:
 
 
 def equal_one(out: Path) -> None:
-    """Trains 20 steps of 64, the model and a parameter of the loss: in two processes, or alone."""
+    """Trains 20 steps of 64, the model and a parameter of the loss: in two processes, or alone.
+
+    Then ten steps with warps, whose images are bent and whose noise is drawn part by part.
+    """
     images = (256 * noise(1280, 3, 16, 16)).byte()
     torch.manual_seed(0)
     model = VAE([16, 32], 8, image_size=16)
     options: dict[str, Any] = {"progress": False, "device": "cpu", "precision": "float32"}
     loss = BetaLoss(reconstruction=Learned())
     fit(model, images, loss=loss, batch_size=64, epochs=1, validation=None, **options)
+    fit(model, images[:640], batch_size=64, epochs=1, validation=None, warp=Warp(), **options)
     save(nn.ModuleList([model, loss]), str(out / RANK))
 
 

@@ -224,7 +224,10 @@ class VAE(nn.Module):
             A `VAEOutput`.
         """
         mean, log_var = self.encode(x)
-        z = reparameterize(mean, log_var, generator=generator)
+        return self._decoded(mean, log_var, reparameterize(mean, log_var, generator=generator))
+
+    def _decoded(self, mean: Tensor, log_var: Tensor, z: Tensor) -> VAEOutput:
+        """Decodes latents `z`, (N, D), that come of these posteriors, for a loss."""
         logits = self.decoder(z.to(_weight_of(self.decoder)))
         return VAEOutput(self._output(logits), mean, log_var, z, logits)
 

@@ -4,19 +4,20 @@ import contextlib
 import math
 import time
 from collections.abc import Iterator
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from easyvae.checkpoint_checks import Progress
-from easyvae.data import Batch
+from easyvae.data import Batch, Warp
 from easyvae.data.random_state import mixed_seed
 from easyvae.feeds import Source
 from easyvae.history import Row
-from easyvae.latents import eval_mode
+from easyvae.latents import eval_mode, reparameterize
 from easyvae.losses import BetaLoss, LossTerms
-from easyvae.model import VAE
+from easyvae.model import VAE, VAEOutput
 from easyvae.optim import lr_factor
 from easyvae.processes import SingleProcess
 
@@ -44,6 +45,19 @@ class NonFiniteError(FloatingPointError):
         self.step = step
 
 
+class Bent(NamedTuple):
+    """Pictures that are bent to and fro, and what lies between.
+
+    Attributes:
+        targets: Each picture at two places on the way, (2N, C, *spatial): all at one, all at the
+            other.
+        places: Where these are, from 0 to 1, (2, N).
+    """
+
+    targets: Tensor
+    places: Tensor
+
+
 class Objective(nn.Module):
     """A model and its loss as one module: what is trained, shared among processes and checked."""
 
@@ -53,11 +67,30 @@ class Objective(nn.Module):
         self.model = model
         self.loss = loss
 
-    def forward(self, x: Tensor, dtype: torch.dtype) -> LossTerms:
-        """Computes the loss terms of each image, (N,), with the model in autocast to a dtype."""
+    def forward(self, x: Tensor, dtype: torch.dtype, bent: Bent | None = None) -> LossTerms:
+        """Computes the loss terms of each image, (N,), with the model in autocast to a dtype.
+
+        Args:
+            x: The images, (N, C, *spatial); or both ends of the way of each, (2N, C, *spatial).
+            dtype: Of the convolutions.
+            bent: What lies between the ends. Then the latents on the straight line between the
+                ends' are decoded, and compared with it.
+        """
         with torch.autocast(x.device.type, torch.bfloat16, dtype is torch.bfloat16):
-            output = self.model(x)
-        return self.loss.per_image(output, x)
+            output = self.model(x) if bent is None else self._between(x, bent.places)
+        if bent is None:
+            return self.loss.per_image(output, x)
+        terms = self.loss.per_image(output, bent.targets)
+        return LossTerms(*(term.unflatten(0, (2, -1)).mean(0) for term in terms))
+
+    def _between(self, ends: Tensor, t: Tensor) -> VAEOutput:
+        mean, log_var = self.model.encode(ends)
+        # The noise of a picture's two ends is drawn together: parts of a batch draw it alike.
+        pairs = (torch.stack(p.chunk(2), 1) for p in (mean, log_var))  # (N, 2, D)
+        z = reparameterize(*pairs)
+        t = t.unsqueeze(-1)
+        z = (1 - t) * z[:, 0] + t * z[:, 1]  # (2, N, D)
+        return self.model._decoded(mean, log_var, z.flatten(0, 1))
 
 
 class Trainer:
@@ -77,6 +110,7 @@ class Trainer:
         dtype: torch.dtype,
         seed: int,
         steps: int,
+        warp: Warp | None = None,
     ) -> None:
         """Takes the peak of the learning rate, or `None` where the optimizer sets its own."""
         self.model = model
@@ -87,6 +121,7 @@ class Trainer:
         self.dtype = dtype
         self.seed = seed
         self.steps = steps
+        self.warp = warp
         self.objective = Objective(model, loss)
         self.wrapped: nn.Module = self.objective
 
@@ -215,11 +250,26 @@ class Trainer:
         x = batch.images.pin_memory() if pinned else batch.images
         x = x.to(device, non_blocking=pinned)
         x = x.float() / 255 if x.dtype == torch.uint8 else x
+        bent, ends = None, 1
+        if self.warp is not None and use == "train":
+            x, bent = self._bend(self.warp, x, batch, number)
+            ends = 2
         with _seeded(device, mixed_seed(self.seed, use, number)):
             # The draws that belong to the images of lower ranks are passed over.
-            torch.empty(batch.offset, self.model.latent, device=device).normal_()
-            terms: LossTerms = objective(x, dtype)
+            torch.empty(batch.offset, ends * self.model.latent, device=device).normal_()
+            terms: LossTerms = objective(x, dtype, bent)
         return terms
+
+    def _bend(self, warp: Warp, x: Tensor, batch: Batch, number: int) -> tuple[Tensor, Bent]:
+        """Bends each picture to and fro; returns both ends, and two places between them."""
+        generator = torch.Generator().manual_seed(mixed_seed(self.seed, "warp", number))
+        mine = slice(batch.offset, batch.offset + len(x))
+        change = warp.draw(batch.total, tuple(x.shape[2:]), generator).part(mine)
+        t = torch.rand(batch.total, generator=generator)[mine]
+        places = torch.stack([t, 1 - t])  # (2, N)
+        ends = torch.cat([change.apply(x, 1.0), change.apply(x, -1.0)])
+        targets = torch.cat([change.apply(x, 1 - 2 * place) for place in places])
+        return ends, Bent(targets, places.to(x.device))
 
     def _sums(self, terms: LossTerms, *flags: bool) -> list[float]:
         """Adds the terms up over all images of the batch, and flags, in all processes."""

@@ -4,7 +4,7 @@ import contextlib
 import time
 import warnings
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from functools import partial
 from os import PathLike
 from pathlib import Path
@@ -17,6 +17,7 @@ from torch.utils.data import DataLoader
 
 from easyvae.checkpoint import RunFolder
 from easyvae.checkpoint_checks import Progress
+from easyvae.data import Warp
 from easyvae.feeds import Source, SourceOpener
 from easyvae.geometry import as_int
 from easyvae.history import History, Row
@@ -83,6 +84,7 @@ def fit(
     progress: bool = True,
     accelerator: "Accelerator | None" = None,
     start: Literal["auto", "random"] = "auto",
+    warp: Warp | None = None,
 ) -> History:
     """Trains a model.
 
@@ -123,6 +125,11 @@ def fit(
             principal components of the data, see `easyvae.initialization`; any other model (one
             that was trained or loaded, one with frozen weights or layers of your own) goes on
             from what it has. "random" begins with the weights that the model has, in any case.
+        warp: An `easyvae.data.Warp` trains with known half-ways: each picture is bent to and fro,
+            and what lies between the latents of the two has to become what lies between them. So
+            a mix of two pictures moves their parts instead of laying one over the other. Along the
+            straight line, that is: mix with `method="lerp"`. Each picture counts twice in a step,
+            whose default batch size is halved.
 
     Returns:
         The `History` of all epochs.
@@ -147,9 +154,10 @@ def fit(
             f"{data.batch_size or 'its own'}: those are used for training",
             stacklevel=2,
         )
-    batch_size = as_int("batch_size", DEFAULT_BATCH_SIZE if batch_size is None else batch_size)
+    usual = DEFAULT_BATCH_SIZE if warp is None else DEFAULT_BATCH_SIZE // 2
+    batch_size = as_int("batch_size", usual if batch_size is None else batch_size)
     loss = BetaLoss() if loss is None else loss
-    _check_arguments(model, loss, optimizer, lr, callbacks, start)
+    _check_arguments(model, loss, optimizer, lr, callbacks, start, warp)
     processes = choose_processes(accelerator, device)
     first = processes.rank == 0
     say = Reporter(enabled=progress and first)
@@ -180,7 +188,7 @@ def fit(
         optimizer = as_optimizer(optimizer, parameters)
     steps = epochs * len(training.feed)
     dtype = processes.precision(precision)
-    trainer = Trainer(model, loss, optimizer, peak_lr, processes, dtype, seed, steps)
+    trainer = Trainer(model, loss, optimizer, peak_lr, processes, dtype, seed, steps, warp)
     say.line(_describe(trainer, training, held_out, epochs))
 
     with contextlib.ExitStack() as stack:
@@ -220,6 +228,7 @@ def _check_arguments(
     lr: object,
     callbacks: object,
     start: object,
+    warp: object,
 ) -> None:
     """Checks what would otherwise be noticed late, or with an error about something else."""
     if not isinstance(model, VAE):
@@ -237,6 +246,8 @@ def _check_arguments(
         raise TypeError(f"`callbacks` (={callbacks!r}) must be a list of callables")
     if start not in ("auto", "random"):
         raise ValueError(f"`start` (={start!r}) must be 'auto' or 'random'")
+    if not (warp is None or isinstance(warp, Warp)):
+        raise TypeError(f"`warp` (={warp!r}) must be an easyvae.data.Warp or None")
 
 
 def _check_out(out: str | PathLike[str] | None, origin: str | None) -> None:
@@ -410,6 +421,7 @@ def _settings(
                 name for name, p in trainer.objective.named_parameters() if not p.requires_grad
             ],
             "start": start,
+            "warp": trainer.warp and asdict(trainer.warp),
             "loss": loss,
             **optimizer,
             "batch_size": training.batch_size,
@@ -432,6 +444,7 @@ def _describe(trainer: Trainer, training: Source, held_out: Source | None, epoch
         + (f" ({held_out.images:,} held out)" if held_out and held_out.images else "")
         + f": {epochs} epoch{'s' * (epochs > 1)}, batch size {training.batch_size}, "
         f"{type(trainer.optimizer).__name__}{lr}, beta {trainer.loss.beta_at(1.0):g}, "
-        f"{str(trainer.dtype).removeprefix('torch.')} on {trainer.processes.device.type}, "
+        + ("warps, " if trainer.warp else "")
+        + f"{str(trainer.dtype).removeprefix('torch.')} on {trainer.processes.device.type}, "
         f"seed {trainer.seed}"
     )

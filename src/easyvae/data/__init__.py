@@ -17,6 +17,7 @@ from easyvae.data.pictures import ImageError, read_image
 from easyvae.data.rows import as_pictures
 from easyvae.data.scan import load_pictures
 from easyvae.data.store import Images, Pictures, Report
+from easyvae.data.warp import Warp
 
 __all__ = [
     "Batch",
@@ -28,6 +29,7 @@ __all__ = [
     "Pictures",
     "Report",
     "Sample",
+    "Warp",
     "as_pictures",
     "check_range",
     "inspect_pictures",

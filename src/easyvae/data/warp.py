@@ -1,0 +1,152 @@
+"""Pictures bent in a known way: what lies half-way along the change is known too."""
+
+import math
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from easyvae.data.bending import places, sample
+
+
+@dataclass(frozen=True)
+class Warp:
+    """Random smooth changes of a picture: a turn, a scale, a shift, and an elastic bend.
+
+    Each change `d` can be made in any measure `s`: at 0 the picture is as it was, at 1 and -1 it
+    has gone all the way to one side and to the other. The turn, the scale and the shift go along
+    the one-parameter group, the rest of the displacement in proportion to `s`:
+
+        warp(x, d, s)(p) = x(exp(s A) p + s (b + e(p)))
+
+    `A` has the turn and the logarithm of the scale, `b` is the shift and `e` a cubic spline of
+    random displacements at a coarse grid. Beyond its edges a picture is reflected. Works for one
+    to three sizes: one has a scale, a shift and a bend of time, three a turn in each plane.
+
+    Args:
+        rotate: Standard deviation of the turn, in degrees, at least 0.
+        scale: That of the logarithm of the scale.
+        shift: That of the shift along each axis, in halves of the picture.
+        elastic: That of the displacement at the grid's nodes, in halves of the picture.
+        grid: Nodes of the grid along each axis, at least 2.
+        most: Each change is taken times a number that is uniform from 0 to this.
+
+    Raises:
+        ValueError: If a number is negative or not finite, or `grid` below 2.
+        TypeError: If a number is none.
+
+    Example:
+        >>> x = torch.rand(8, 3, 32, 32)
+        >>> change = Warp().draw(8, (32, 32), torch.Generator().manual_seed(0))
+        >>> a, b = change.apply(x, 1.0), change.apply(x, -1.0)  # x is half-way between them
+        >>> a.shape
+        torch.Size([8, 3, 32, 32])
+    """
+
+    rotate: float = 10.0
+    scale: float = 0.06
+    shift: float = 0.05
+    elastic: float = 0.06
+    grid: int = 4
+    most: float = 1.5
+
+    def __post_init__(self) -> None:
+        """Checks the arguments."""
+        for name in ("rotate", "scale", "shift", "elastic", "most"):
+            value = getattr(self, name)
+            if isinstance(value, bool) or not isinstance(value, int | float):
+                raise TypeError(f"`{name}` (={value!r}) must be a number")
+            if not (math.isfinite(value) and value >= 0):
+                raise ValueError(f"`{name}` (={value}) must be finite and at least 0")
+        if isinstance(self.grid, bool) or not isinstance(self.grid, int) or self.grid < 2:
+            raise ValueError(f"`grid` (={self.grid!r}) must be a whole number of at least 2")
+
+    def draw(
+        self, n: int, spatial: tuple[int, ...], generator: torch.Generator | None = None
+    ) -> "Change":
+        """Draws a change for each of `n` pictures.
+
+        Args:
+            n: How many.
+            spatial: Their one to three sizes.
+            generator: Source of the draws, on the CPU; the global one by default.
+        """
+        dims = len(spatial)
+        turns = dims * (dims - 1) // 2
+        columns = turns + 1 + dims + dims * self.grid**dims
+        draws = torch.randn(n, columns, generator=generator)
+        draws *= self.most * torch.rand(n, 1, generator=generator)
+        angles, zoom, shift, nodes = draws.split((turns, 1, dims, dims * self.grid**dims), dim=1)
+        linear = torch.zeros(n, dims, dims)
+        planes = [(i, j) for i in range(dims) for j in range(i + 1, dims)]
+        for column, (i, j) in enumerate(planes):
+            angle = math.radians(self.rotate) * angles[:, column]
+            linear[:, i, j], linear[:, j, i] = -angle, angle
+        linear += self.scale * zoom[..., None] * torch.eye(dims)
+        nodes = self.elastic * nodes.reshape(n, dims, *(self.grid,) * dims)
+        return Change(linear, self.shift * shift, nodes)
+
+
+class Change(NamedTuple):
+    """What `Warp` has drawn for n pictures of d sizes, the last size first.
+
+    Attributes:
+        linear: Turn and logarithm of the scale, (n, d, d).
+        shift: (n, d), in halves of the picture.
+        nodes: Displacements at the grid's nodes, (n, d, grid, ...), likewise.
+    """
+
+    linear: Tensor
+    shift: Tensor
+    nodes: Tensor
+
+    def part(self, rows: slice) -> "Change":
+        """Returns the change of some of the pictures."""
+        return Change(*(values[rows] for values in self))
+
+    def apply(self, x: Tensor, measure: float | Tensor) -> Tensor:
+        """Makes the change in some measure.
+
+        Args:
+            x: Floats, (n, C, *spatial).
+            measure: `s`, one number or one per picture, (n,): usually from -1 to 1.
+
+        Returns:
+            The shape of `x`.
+        """
+        spatial = x.shape[2:]
+        dims = len(spatial)
+        s = torch.as_tensor(measure, dtype=torch.float32).expand(len(x))
+        # In units in which a turn is a turn: half of the longest side is 1.
+        sides = torch.tensor(spatial[::-1], dtype=torch.float32) / max(spatial)
+        turned = torch.matrix_exp(s[:, None, None] * self.linear)
+        matrix = turned * sides / sides[:, None]  # (n, d, d)
+        offset = s[:, None] * self.shift
+        place = x.device
+        grid = places(spatial, place)  # (*spatial, d)
+        points = grid.reshape(-1, dims) @ matrix.to(place).transpose(1, 2)
+        points = points.view(len(x), *spatial, dims)
+        bend = _spline(self.nodes.to(place), spatial) * s.to(place).view(-1, *(1,) * (dims + 1))
+        points = points + bend.movedim(1, -1) + offset.to(place).view(-1, *(1,) * dims, dims)
+        low, high = x.aminmax()  # rounding must not lead out of the data's range
+        return sample(x, points).clamp(low, high)
+
+
+def _spline(nodes: Tensor, spatial: torch.Size) -> Tensor:
+    """Draws cubic B-splines through the nodes of a grid: (n, d, g, ...) to (n, d, *spatial)."""
+    for size in spatial:  # each pass takes up the first axis and puts its values last
+        nodes = torch.tensordot(nodes, _weights(nodes.shape[2], size).to(nodes), dims=([2], [1]))
+    return nodes
+
+
+def _weights(count: int, size: int) -> Tensor:
+    """Returns what each of `count` nodes has to say at each of `size` places, (size, count)."""
+    # Nodes stand at the ends and evenly between; two beyond each end repeat the last one's.
+    at = ((torch.arange(size) + 0.5) / size * (count - 1))[:, None]
+    numbers = torch.arange(-2, count + 2)
+    far = (at - numbers).abs()  # (size, count + 4)
+    near = (4 - 6 * far**2 + 3 * far**3) / 6
+    weight = torch.where(far < 1, near, (2 - far).clamp(min=0) ** 3 / 6)
+    result = torch.zeros(size, count)
+    return result.index_add_(1, numbers.clamp(0, count - 1), weight)
