@@ -162,7 +162,7 @@ STRANGE = [
 
 
 @pytest.mark.parametrize("named", [*STRANGE, "a\x1b[2J\x07\nb\udce9"])
-@pytest.mark.parametrize("host", ["127.0.0.1", "0.0.0.0"])
+@pytest.mark.parametrize("host", ["127.0.0.1", pytest.param("0.0.0.0", marks=pytest.mark.slow)])
 def test_what_a_run_names_is_not_opened_by_itself(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,

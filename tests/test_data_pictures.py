@@ -358,8 +358,8 @@ def test_bands_are_the_picture(
 @pytest.mark.parametrize(
     ("mode", "size", "most"),
     [
-        ("RGB", (5000, 4000), 5),
-        ("RGBA", (5000, 4000), 10),
+        pytest.param("RGB", (5000, 4000), 5, marks=pytest.mark.slow),
+        pytest.param("RGBA", (5000, 4000), 10, marks=pytest.mark.slow),
         ("I;16", (5000, 4000), 8),
         ("RGBA", (20, 1_000_000), 12),
     ],

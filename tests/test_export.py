@@ -63,7 +63,13 @@ def trained(**arguments: Any) -> VAE:
     return model.eval()
 
 
-@pytest.mark.parametrize("arguments", MODELS.values(), ids=MODELS)
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        pytest.param(arguments, id=name, marks=[pytest.mark.slow] * (name != "plain"))
+        for name, arguments in MODELS.items()
+    ],
+)
 def test_the_files_do_what_the_model_does(arguments: dict[str, Any], tmp_path: Path) -> None:
     """For batches of any size, which the exporter has not seen; the config is in both files."""
     model = trained(**arguments)

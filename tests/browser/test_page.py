@@ -31,6 +31,8 @@ pytestmark = pytest.mark.skipif(BROWSER is None, reason="no Chromium: apt-get in
 expect = playwright_api.expect
 # A fact that another case of the same test shows as well: the gate looks at them all.
 AGAIN = pytest.mark.slow
+# What takes its seconds, and is seldom touched.
+GATE = pytest.mark.slow
 SIZE = 32
 DESK = {"width": 1440, "height": 900}
 PHONE = {"width": 390, "height": 844}
@@ -142,6 +144,7 @@ def slot(page: Any, letter: str) -> Any:
     return page.locator(f".slot[data-letter='{letter}']")
 
 
+@GATE
 def test_it_teaches_before_anything_is_picked(open_page: Open) -> None:
     """Empty slots say what to do, and nothing can be pressed that would do nothing."""
     page = open_page()
@@ -206,6 +209,7 @@ ENDS = """async () => {
 }"""
 
 
+@GATE
 def test_play_runs_and_pauses(open_page: Open) -> None:
     """From A to B and back, until it is stopped."""
     page = open_page(PAIR)
@@ -219,6 +223,7 @@ def test_play_runs_and_pauses(open_page: Open) -> None:
     assert look(page) == at
 
 
+@GATE
 def test_all_can_be_pressed_while_playing(open_page: Open) -> None:
     """What is under the finger stays there, however long it is held down."""
     page = open_page(PAIR)
@@ -231,6 +236,7 @@ def test_all_can_be_pressed_while_playing(open_page: Open) -> None:
     expect(page).to_have_url(re.compile("method=lerp"))
 
 
+@GATE
 def test_play_without_motion_goes_step_by_step(open_page: Open) -> None:
     """Where less motion is preferred, only steps of the strip are shown."""
     page = open_page(PAIR, reduced_motion="reduce")
@@ -402,6 +408,7 @@ def test_a_picture_can_be_dragged_to_a_slot(open_page: Open) -> None:
     expect(slot(page, "A")).to_contain_text("Pick a picture")
 
 
+@GATE
 def test_the_nearest_pictures(open_page: Open) -> None:
     """The gallery shows them, the picture itself first, until all are wanted again."""
     page = open_page(PAIR)
@@ -450,6 +457,7 @@ def test_the_map(open_page: Open) -> None:
     mixed(page)
 
 
+@GATE
 def test_the_map_shows_a_picture_that_comes_late(open_page: Open) -> None:
     """Beside the pointer, as soon as it is here."""
     page = open_page()
@@ -470,6 +478,7 @@ def test_the_map_shows_a_picture_that_comes_late(open_page: Open) -> None:
     page.wait_for_function(PAINTED, arg="#peek canvas")
 
 
+@GATE
 def test_another_map_is_waited_for(open_page: Open) -> None:
     """The one before stays in sight, dimmed, until a t-SNE map is there."""
     page = open_page(expected="503")
@@ -607,6 +616,7 @@ def test_a_link_reproduces_a_mix(open_page: Open, state: str) -> None:
     assert len(set(views)) == 1
 
 
+@GATE
 def test_back_and_forward(open_page: Open) -> None:
     """Each pick is a step that can be taken back."""
     page = open_page()
@@ -619,6 +629,7 @@ def test_back_and_forward(open_page: Open) -> None:
     expect(slot(page, "B")).to_contain_text("Kitten 6")
 
 
+@GATE
 def test_looking_around_leaves_no_steps(open_page: Open) -> None:
     """Tabs are no steps to take back; going back while playing is not played away."""
     page = open_page()
@@ -638,6 +649,7 @@ def test_looking_around_leaves_no_steps(open_page: Open) -> None:
     expect(page).to_have_url(re.compile("a=p1&b=p5"))
 
 
+@GATE
 def test_a_link_with_too_much_is_taken_as_far_as_it_goes(open_page: Open) -> None:
     """Weights of empty slots do not count, and edits go as far as the sliders do."""
     page = open_page("#a=p3&c=p8~9.99&mode=several&weights=0-5-0-5")
@@ -648,6 +660,7 @@ def test_a_link_with_too_much_is_taken_as_far_as_it_goes(open_page: Open) -> Non
     page.wait_for_timeout(500)  # for requests that might be refused
 
 
+@GATE
 def test_a_gone_upload_is_said_kindly(open_page: Open) -> None:
     """The rest of the link still works."""
     page = open_page("#a=u0123456789abcdef&b=p4", expected="404")
@@ -673,6 +686,7 @@ def test_a_page_that_cannot_be_loaded_says_so(open_page: Open, lost: str) -> Non
     mixed(page)
 
 
+@GATE
 def test_a_server_that_stops_and_comes_back(open_page: Open) -> None:
     """Nothing old is shown under a new name; what is missing comes once it can."""
     page = open_page(PAIR, expected="ERR_FAILED")
@@ -690,6 +704,7 @@ def test_a_server_that_stops_and_comes_back(open_page: Open) -> None:
     expect(slot(page, "A").locator("canvas.ready")).to_have_count(2)
 
 
+@GATE
 def test_a_switch_between_models(open_page: Open) -> None:
     """The same mix by another model; the slots stay."""
     page = open_page(PAIR)
@@ -700,6 +715,7 @@ def test_a_switch_between_models(open_page: Open) -> None:
     expect(slot(page, "A")).to_contain_text("Kitten 4")
 
 
+@GATE
 def test_dark_and_light(open_page: Open) -> None:
     """The system's choice first; the button changes it, and that is remembered."""
     background = "getComputedStyle(document.body).backgroundColor"
@@ -801,6 +817,7 @@ def test_on_a_tablet_all_is_large_enough(open_page: Open, state: str) -> None:
     assert page.evaluate(SMALL) == []
 
 
+@GATE
 def test_nothing_jumps_while_loading(open_page: Open) -> None:
     """Room is kept for what is still to come."""
     page = open_page(PAIR)
@@ -871,6 +888,7 @@ def test_no_serious_accessibility_fault(
         assert faults == [], scheme
 
 
+@GATE
 def test_a_model_that_fails_is_not_waited_for(browser: Any, tmp_path: Path) -> None:
     """The page says so where the map and the edits would be, and asks no more."""
     model = VAE([8], 4, image_size=SIZE)

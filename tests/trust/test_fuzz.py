@@ -21,12 +21,12 @@ FINDINGS = sorted((Path(__file__).parent / "findings").iterdir())
 
 
 @pytest.mark.parametrize("target", list(TARGETS))
-def test_a_few_hundred_files(target: str, tmp_path: Path) -> None:
+def test_a_hundred_files(target: str, tmp_path: Path) -> None:
     """No other exception, no hang, no memory beyond the bound, and no file left."""
     threads = torch.get_num_threads()
-    figures = fuzz(target, seconds=300, seed=1, megabytes=2000, keep=tmp_path / "keep", files=200)
+    figures = fuzz(target, seconds=300, seed=1, megabytes=2000, keep=tmp_path / "keep", files=100)
     assert figures["findings"] == []
-    assert figures["refused"] > 20
+    assert figures["refused"] > 10
     assert torch.get_num_threads() == threads
 
 
