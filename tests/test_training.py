@@ -654,6 +654,31 @@ class TestRunFolder:
         run(small_model(), loss=BetaLoss(reconstruction=term), out=tmp_path, progress=True)
         assert "only the kind of loss.reconstruction.chance is known" in capsys.readouterr().err
 
+    def test_what_a_loss_changes_of_itself_is_said(
+        self, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        """A count that is an attribute is in no checkpoint; one that is a buffer is."""
+
+        class Counting(nn.Module):
+            def __init__(self, *, saved: bool) -> None:
+                super().__init__()
+                self.register_buffer("calls", torch.zeros(()))
+                self.count, self.saved = 0, saved
+
+            def forward(self, output: Any, x: Tensor) -> Tensor:
+                if self.saved:
+                    self.calls += 1
+                else:
+                    self.count += 1
+                return (output.reconstruction - x).abs().flatten(1).sum(1)
+
+        for saved in (True, False):
+            loss = BetaLoss(Cyclical(0.5), reconstruction=Counting(saved=saved))
+            options: dict[str, Any] = {"start": "random", "validation": None, "progress": True}
+            run(small_model(), loss=loss, out=tmp_path / str(saved), **options)
+            said = capsys.readouterr().err
+            assert ("training changes loss.reconstruction.count (0, now 3)" in said) != saved
+
     @pytest.mark.parametrize("kept", [["history.csv"], ["model.safetensors"], []])
     def test_a_run_without_its_checkpoints_is_refused(
         self, tmp_path: Path, kept: list[str]

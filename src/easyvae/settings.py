@@ -308,6 +308,29 @@ def describe_optimizer(
     }
 
 
+class LossWatch:
+    """Notices what a loss changes of itself in training that no checkpoint holds.
+
+    Args:
+        objective: The model and the loss, of which a checkpoint holds parameters and buffers.
+        loss: The loss.
+    """
+
+    def __init__(self, objective: nn.Module, loss: nn.Module) -> None:
+        """Looks at the loss as it is before the training."""
+        self._objective, self._loss = objective, loss
+        self._before = self._described()
+
+    def moved(self) -> list[str]:
+        """Returns what has changed since then, each as a few words."""
+        return list(_differences("loss", self._before, self._described()))
+
+    def _described(self) -> Any:
+        found = Description(self._objective, self._loss).of("loss", self._loss)
+        found.pop("beta", None)  # of a schedule, which `fit` sets at every step
+        return json.loads(json.dumps(found))
+
+
 def compare(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
     """Returns what differs between two runs' settings, each as a few words.
 

@@ -28,7 +28,14 @@ from easyvae.model import VAE
 from easyvae.optim import DEFAULT_BATCH_SIZE, DEFAULT_LR, as_optimizer, default_optimizer
 from easyvae.processes import SingleProcess, choose_processes
 from easyvae.reporter import Reporter
-from easyvae.settings import Description, describe_layers, describe_optimizer, shape_of, some
+from easyvae.settings import (
+    Description,
+    LossWatch,
+    describe_layers,
+    describe_optimizer,
+    shape_of,
+    some,
+)
 from easyvae.signals import StopSignals
 from easyvae.trainer import NonFiniteError as NonFiniteError  # part of this module's interface
 from easyvae.trainer import Objective, Trainer
@@ -208,8 +215,15 @@ def fit(
         stack.callback(say.close)
         stop = stack.enter_context(StopSignals())
         stack.enter_context(trainer.training_mode())
+        watch = LossWatch(trainer.objective, loss) if folder else None
         while at.epoch < epochs:
             row = _run_epoch(trainer, training, held_out, at, epochs, folder, say, stop)
+            if watch and (moved := watch.moved()):
+                say.line(
+                    f"training changes {some(moved)}, which no checkpoint holds: a run that goes "
+                    "on begins with it anew, and ends with other bits (a buffer would be kept)"
+                )
+            watch = None
             path = folder.path if folder else None
             state = RunState(model, at.epoch, at.step, row, History(at.rows), path)
             _call(callbacks, state, processes)
