@@ -267,8 +267,8 @@ class Trainer:
         change = warp.draw(batch.total, tuple(x.shape[2:]), generator).part(mine)
         t = torch.rand(batch.total, generator=generator)[mine]
         places = torch.stack([t, 1 - t])  # (2, N)
-        ends = torch.cat([change.apply(x, 1.0), change.apply(x, -1.0)])
-        targets = torch.cat([change.apply(x, 1 - 2 * place) for place in places])
+        whole = torch.tensor([[1.0], [-1.0]]).expand(2, len(x))
+        ends, targets = change.apply(x, torch.cat([whole, 1 - 2 * places])).chunk(2)
         return ends, Bent(targets, places.to(x.device))
 
     def _sums(self, terms: LossTerms, *flags: bool) -> list[float]:

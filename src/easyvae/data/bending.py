@@ -24,7 +24,15 @@ def sample(x: Tensor, points: Tensor) -> Tensor:
     )
 
 
+def axes(spatial: tuple[int, ...], device: torch.device) -> list[Tensor]:
+    """Returns where the values of a picture lie along each axis, -1 to 1, the last axis first.
+
+    Each in a shape that goes with a picture's: (n,), (n, 1), ...
+    """
+    lines = [(torch.arange(n, device=device) * 2 + 1) / n - 1 for n in spatial[::-1]]
+    return [line.view(-1, *(1,) * number) for number, line in enumerate(lines)]
+
+
 def places(spatial: tuple[int, ...], device: torch.device) -> Tensor:
     """Returns where the values of a picture lie, -1 to 1, the last axis first: (*spatial, d)."""
-    axes = [(torch.arange(n, device=device) * 2 + 1) / n - 1 for n in spatial]
-    return torch.stack(torch.meshgrid(*axes, indexing="ij")[::-1], -1)
+    return torch.stack(torch.broadcast_tensors(*axes(spatial, device)), -1)

@@ -7,7 +7,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from easyvae.data.bending import places, sample
+from easyvae.data.bending import axes, sample
 
 
 @dataclass(frozen=True)
@@ -106,31 +106,33 @@ class Change(NamedTuple):
         return Change(*(values[rows] for values in self))
 
     def apply(self, x: Tensor, measure: float | Tensor) -> Tensor:
-        """Makes the change in some measure.
+        """Makes the change in some measure, or in several at once.
 
         Args:
             x: Floats, (n, C, *spatial).
-            measure: `s`, one number or one per picture, (n,): usually from -1 to 1.
+            measure: `s`, usually from -1 to 1: one number, or one per picture, (n,); or k of
+                them per picture, (k, n).
 
         Returns:
-            The shape of `x`.
+            The shape of `x`, or (k n, C, *spatial): all pictures in the first measure, then all
+            in the second, and so on.
         """
         spatial = x.shape[2:]
-        dims = len(spatial)
-        s = torch.as_tensor(measure, dtype=torch.float32).expand(len(x))
+        n, dims = len(x), len(spatial)
+        s = torch.as_tensor(measure, dtype=torch.float32).cpu()
+        s = s if s.ndim == 2 else s.expand(1, n)  # (k, n)
         # In units in which a turn is a turn: half of the longest side is 1.
         sides = torch.tensor(spatial[::-1], dtype=torch.float32) / max(spatial)
-        turned = torch.matrix_exp(s[:, None, None] * self.linear)
-        matrix = turned * sides / sides[:, None]  # (n, d, d)
-        offset = s[:, None] * self.shift
-        place = x.device
-        grid = places(spatial, place)  # (*spatial, d)
-        points = grid.reshape(-1, dims) @ matrix.to(place).transpose(1, 2)
-        points = points.view(len(x), *spatial, dims)
-        bend = _spline(self.nodes.to(place), spatial) * s.to(place).view(-1, *(1,) * (dims + 1))
-        points = points + bend.movedim(1, -1) + offset.to(place).view(-1, *(1,) * dims, dims)
+        matrix = torch.matrix_exp(s[..., None, None] * self.linear) * sides / sides[:, None]
+        matrix, s = matrix.to(x.device), s.to(x.device)
+        bend = _spline(self.nodes.to(x.device), spatial)  # (n, d, *spatial)
+        bend += self.shift.to(x.device).view(n, dims, *(1,) * dims)
+        points = s.view(-1, n, 1, *(1,) * dims) * bend  # (k, n, d, *spatial)
+        for axis, place in enumerate(axes(spatial, x.device)):
+            points += matrix[..., axis].view(-1, n, dims, *(1,) * dims) * place
         low, high = x.aminmax()  # rounding must not lead out of the data's range
-        return sample(x, points).clamp(low, high)
+        many = x.expand(len(s), *x.shape).flatten(0, 1)
+        return sample(many, points.flatten(0, 1).movedim(1, -1)).clamp_(low, high)
 
 
 def _spline(nodes: Tensor, spatial: torch.Size) -> Tensor:
