@@ -116,13 +116,13 @@ def test_frames_are_decoded_points_of_the_path(arguments: dict[str, Any], method
         torch.testing.assert_close(frame, model.decode(latent))
 
 
-def test_ten_steps_by_slerp_are_the_default() -> None:
+def test_ten_steps_by_lerp_are_the_default() -> None:
     """`interpolate(model, a, b)` says it in fewer words."""
     model = tiny()
     a, b = torch.rand(2, *model.input_shape)
     film = interpolate(model, a, b)
-    assert torch.equal(film, interpolate(model, a, b, steps=10, method="slerp"))
-    assert not torch.equal(film, interpolate(model, a, b, method="lerp"))
+    assert torch.equal(film, interpolate(model, a, b, steps=10, method="lerp"))
+    assert not torch.equal(film, interpolate(model, a, b, method="slerp"))
 
 
 def test_the_method_may_be_a_function() -> None:

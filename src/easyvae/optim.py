@@ -102,18 +102,23 @@ class Muon(Optimizer):
         return loss
 
     def _step_orthogonal(self, pairs: list[tuple[Tensor, Tensor]], group: dict[str, Any]) -> None:
+        # Matrices of one shape, such as those of a layer and its mirror, go through as one batch.
+        batches: dict[object, list[tuple[Tensor, Tensor]]] = {}
         for p, grad in pairs:
             state = self.state[p]
             if not state:
                 state["momentum"] = torch.zeros_like(p)
             state["momentum"].lerp_(grad, 1 - group["momentum"])
-            ahead = torch.lerp(grad, state["momentum"], group["momentum"])  # Nesterov
-            update = orthogonalize(ahead.flatten(1))
+            ahead = torch.lerp(grad, state["momentum"], group["momentum"]).flatten(1)  # Nesterov
+            batches.setdefault((ahead.shape, ahead.dtype, ahead.device), []).append((p, ahead))
+        for batch in batches.values():
+            updates = orthogonalize(torch.stack([ahead for _, ahead in batch]))
             # An orthogonal m x n matrix has entries of RMS 1 / sqrt(max(m, n)), an AdamW update
             # has entries of about 0.2. Twice that trains convolutions faster.
-            scale = 0.4 * math.sqrt(max(update.shape))
-            p.mul_(1 - group["lr"] * group["weight_decay"])
-            p.add_(update.view(p.shape), alpha=-group["lr"] * scale)
+            scale = 0.4 * math.sqrt(max(updates.shape[1:]))
+            for (p, _), update in zip(batch, updates, strict=True):
+                p.mul_(1 - group["lr"] * group["weight_decay"])
+                p.add_(update.view(p.shape), alpha=-group["lr"] * scale)
 
     def _step_adamw(self, pairs: list[tuple[Tensor, Tensor]], group: dict[str, Any]) -> None:
         parameters = [p for p, _ in pairs]
@@ -160,11 +165,11 @@ def orthogonalize(matrix: Tensor, *, steps: int = 5) -> Tensor:
     [0.7, 1.2]. Only the small Gram matrix is iterated on; the large one is read twice.
 
     Args:
-        matrix: (m, n), in float32 or wider.
+        matrix: One (m, n), or several, (*, m, n), in float32 or wider.
         steps: Number of iterations.
 
     Returns:
-        (m, n); zero for a zero matrix.
+        The same shape; zero for a zero matrix.
 
     Example:
         >>> x = orthogonalize(torch.tensor([[3.0, 0.0, 0.0], [0.0, 0.0, 2.0]]))
@@ -174,19 +179,19 @@ def orthogonalize(matrix: Tensor, *, steps: int = 5) -> Tensor:
     Reference:
         K. Jordan et al., "Muon: An optimizer for hidden layers in neural networks", 2024.
     """
-    tall = matrix.shape[0] > matrix.shape[1]
-    x = matrix.T if tall else matrix
-    x = x / x.norm().clamp(min=1e-20)
-    gram = x @ x.T  # (m, m)
-    eye = torch.eye(len(gram), dtype=x.dtype, device=x.device)
+    tall = matrix.shape[-2] > matrix.shape[-1]
+    x = matrix.mT if tall else matrix
+    x = x / torch.linalg.matrix_norm(x, keepdim=True).clamp(min=1e-20)
+    gram = x @ x.mT  # (*, m, m)
+    eye = torch.eye(gram.shape[-1], dtype=x.dtype, device=x.device)
     product = eye
     for number in range(steps):
-        step = 3.4445 * eye - 4.7750 * gram + 2.0315 * gram @ gram
+        step = 3.4445 * eye - 4.7750 * gram + 2.0315 * (gram @ gram)
         product = step @ product if number else step
         if number < steps - 1:
             gram = step @ gram @ step
     x = product @ x
-    result: Tensor = x.T if tall else x
+    result: Tensor = x.mT if tall else x
     return result
 
 

@@ -251,7 +251,7 @@ class Trainer:
         x = x.to(device, non_blocking=pinned)
         x = x.float() / 255 if x.dtype == torch.uint8 else x
         bent, ends = None, 1
-        if self.warp is not None and use == "train":
+        if use == "train" and self.warp and number < self.warp.until * self.steps:
             x, bent = self._bend(self.warp, x, batch, number)
             ends = 2
         with _seeded(device, mixed_seed(self.seed, use, number)):

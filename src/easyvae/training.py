@@ -3,7 +3,7 @@
 import contextlib
 import time
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass
 from functools import partial
 from os import PathLike
@@ -46,6 +46,10 @@ if TYPE_CHECKING:
 
 CHECKPOINT_SECONDS = 120.0
 """In a longer epoch, a checkpoint is written this often."""
+WARPED_COMPONENTS = 16
+"""At how many principal components a training with warps starts: more would be in their way."""
+MIXING_BETA = 0.5
+"""Below this beta a model is for mixing and drawing, from it on for its data's likelihood."""
 
 
 @dataclass(frozen=True)
@@ -91,7 +95,7 @@ def fit(
     progress: bool = True,
     accelerator: "Accelerator | None" = None,
     start: Literal["auto", "random"] = "auto",
-    warp: Warp | None = None,
+    warp: Warp | Literal["auto"] | None = "auto",
 ) -> History:
     """Trains a model.
 
@@ -107,8 +111,9 @@ def fit(
             Parameters and buffers that it has, as those of a module given as `reconstruction`,
             are trained, saved and restored with the model's.
         epochs: Passes through the data in all, those of a resumed run included.
-        batch_size: Images per step, over all processes; 32 by default. A `DataLoader` has its
-            own: a number given beside one counts for validation data alone, and a warning says so.
+        batch_size: Images per step, over all processes; 32 by default, 16 with warps. A
+            `DataLoader` has its own: a number given beside one counts for validation data alone,
+            and a warning says so.
         validation: The share of the data to hold out (exact duplicates never straddle the
             split), data of any kind that `data` may be, or `None`.
         optimizer: `Muon` with a warm-up and a cosine by default. Or an optimizer over the
@@ -134,9 +139,11 @@ def fit(
             from what it has. "random" begins with the weights that the model has, in any case.
         warp: An `easyvae.data.Warp` trains with known half-ways: each picture is bent to and fro,
             and what lies between the latents of the two has to become what lies between them. So
-            a mix of two pictures moves their parts instead of laying one over the other. Along the
-            straight line, that is: mix with `method="lerp"`. Each picture counts twice in a step,
-            whose default batch size is halved.
+            a mix of two pictures moves their parts instead of laying one over the other. Each
+            picture counts twice in a step, whose default batch size is halved. `None` is without;
+            "auto" is `Warp()` for pictures and volumes where beta ends below 0.5, and `None` for
+            signals and for larger betas, at which the likelihood of the data as they are is what
+            counts.
 
     Returns:
         The `History` of all epochs.
@@ -161,10 +168,11 @@ def fit(
             f"{data.batch_size or 'its own'}: those are used for training",
             stacklevel=2,
         )
-    usual = DEFAULT_BATCH_SIZE if warp is None else DEFAULT_BATCH_SIZE // 2
-    batch_size = as_int("batch_size", usual if batch_size is None else batch_size)
     loss = BetaLoss() if loss is None else loss
     _check_arguments(model, loss, optimizer, lr, callbacks, start, warp)
+    warp = choose_warp(warp, [loss], model.input_shape)
+    usual = DEFAULT_BATCH_SIZE if warp is None else DEFAULT_BATCH_SIZE // 2
+    batch_size = as_int("batch_size", usual if batch_size is None else batch_size)
     processes = choose_processes(accelerator, device)
     first = processes.rank == 0
     say = Reporter(enabled=progress and first)
@@ -207,7 +215,7 @@ def fit(
         if at is None:
             at = Progress()
             if start == "auto":
-                _start(model, training, loss, say)
+                _start(model, training, loss, WARPED_COMPONENTS if warp else None, say)
             if folder:  # from here on, whatever is in the folder has a checkpoint beside it
                 _save(folder, trainer, at)
         if at.epoch >= epochs:
@@ -260,8 +268,24 @@ def _check_arguments(
         raise TypeError(f"`callbacks` (={callbacks!r}) must be a list of callables")
     if start not in ("auto", "random"):
         raise ValueError(f"`start` (={start!r}) must be 'auto' or 'random'")
-    if not (warp is None or isinstance(warp, Warp)):
-        raise TypeError(f"`warp` (={warp!r}) must be an easyvae.data.Warp or None")
+    if not (warp is None or warp == "auto" or isinstance(warp, Warp)):
+        raise TypeError(f"`warp` (={warp!r}) must be an easyvae.data.Warp, 'auto' or None")
+
+
+def choose_warp(
+    warp: Warp | Literal["auto"] | None, losses: Iterable[BetaLoss], shape: Sequence[int]
+) -> Warp | None:
+    """Returns what "auto" stands for, see `fit`: for all models alike that are compared.
+
+    Args:
+        warp: What was asked for.
+        losses: Those of the models that are trained.
+        shape: That of an image, (C, *spatial).
+    """
+    if warp != "auto":
+        return warp
+    mixing = any(loss.beta_at(1.0) < MIXING_BETA for loss in losses)
+    return Warp() if mixing and len(shape) > 2 else None
 
 
 def _check_out(out: str | PathLike[str] | None, origin: str | None) -> None:
@@ -368,7 +392,7 @@ def _open(
     return at
 
 
-def _start(model: VAE, training: Source, loss: BetaLoss, say: Reporter) -> None:
+def _start(model: VAE, training: Source, loss: BetaLoss, most: int | None, say: Reporter) -> None:
     """Starts an untouched model at the principal components of its data, if that is possible."""
     plain = type(model) is VAE and model._untouched
     if not plain or not all(p.requires_grad for p in model.parameters()):
@@ -376,7 +400,7 @@ def _start(model: VAE, training: Source, loss: BetaLoss, say: Reporter) -> None:
         return
     images = training.feed.sample(SAMPLE)
     with eval_mode(loss):
-        found = principal_start(model, images, loss)
+        found = principal_start(model, images, loss, components=most)
     if found:
         say.line(f"starting from {found} principal components of {len(images):,} images")
 

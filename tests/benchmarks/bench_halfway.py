@@ -1,6 +1,6 @@
 """How near the middle of a mix comes to what is truly half-way, after training of equal time.
 
-    python tests/benchmarks/bench_halfway.py --minutes 1.5 --photographs cats.zip --digits mnist.npz
+    python tests/benchmarks/bench_halfway.py --photographs cats.zip --digits mnist.npz
 
 Four sides: the plain recipe, `fit` without warps, `fit` as it is, and ACAI. Four worlds, each with
 pairs that nobody has trained on and whose half-way picture is known:
@@ -33,7 +33,6 @@ from easyvae import VAE, BetaLoss, fit, lerp, slerp
 from easyvae.data import Pictures
 from easyvae.evaluation.halfway import known_pairs
 from easyvae.kittens import draw_kitten_pairs
-from easyvae.latents.paths import DEFAULT_METHOD
 from easyvae.metrics import halfway_score
 from easyvae.plots import save_images
 
@@ -138,7 +137,7 @@ def _judge(
             found[name] = score._asdict()
         if arguments.strips:
             far = (world.first - world.second).square().flatten(1).mean(1)[:20].topk(4).indices
-            ways = PATHS[DEFAULT_METHOD](a[far], b[far], torch.linspace(0, 1, 9)).transpose(0, 1)
+            ways = lerp(a[far], b[far], torch.linspace(0, 1, 9)).transpose(0, 1)
             frames = torch.stack([decode(way) for way in ways])
             torch.save(frames, Path(arguments.strips) / f"{arguments.world}-{arguments.side}.pt")
     return found
@@ -185,7 +184,9 @@ def _fit(arguments: argparse.Namespace, **options: Any) -> Figures:
     def train(images: Tensor, epochs: int) -> tuple[VAE, float]:
         torch.manual_seed(arguments.seed)
         shape = tuple(images.shape[2:])
-        model = VAE(settings.channels, settings.latent, image_size=shape, in_channels=len(images[0]))
+        model = VAE(
+            settings.channels, settings.latent, image_size=shape, in_channels=len(images[0])
+        )
         began = time.perf_counter()
         fit(
             model,
@@ -204,7 +205,10 @@ def _fit(arguments: argparse.Namespace, **options: Any) -> Figures:
     epoch = (thrice - once) / 2 * len(world.train) / len(few)
     model, seconds = train(world.train, max(1, round((60 * arguments.minutes) / epoch)))
     model.eval()
-    return {"seconds": seconds, **_judge(arguments, world, lambda x: model.encode(x).mean, model.decode)}
+    return {
+        "seconds": seconds,
+        **_judge(arguments, world, lambda x: model.encode(x).mean, model.decode),
+    }
 
 
 def unwarped(arguments: argparse.Namespace) -> Figures:

@@ -46,7 +46,7 @@ def get_word(query: QueryParams, name: str, words: Sequence[Word]) -> Word:
 
 def get_method(query: QueryParams) -> Literal["slerp", "lerp"]:
     """Returns the kind of path to take."""
-    words: tuple[Literal["slerp"], Literal["lerp"]] = ("slerp", "lerp")
+    words: tuple[Literal["lerp"], Literal["slerp"]] = ("lerp", "slerp")
     return get_word(query, "method", words)
 
 

@@ -23,7 +23,7 @@ def trace(
     references: Sequence[Reference],
     *,
     steps: int = 31,
-    method: Method = "slerp",
+    method: Method = "lerp",
     weights: Sequence[float] | None = None,
     layout: Tensor | None = None,
 ) -> Trace:

@@ -15,14 +15,15 @@ if TYPE_CHECKING:
 
     from torch import Tensor
 
-    from easyvae.data import Pictures
+    from easyvae.data import Pictures, Warp
     from easyvae.model import VAE
 
 CHANNELS, LATENT, IMAGE_SIZE = (32, 64, 128, 256), 128, 64
 BETA = 0.1
 WHY_BETA = "pictures are nearly as sharp as with any less, and new ones better than with 1"
 """Why this beta, in the words of all pages; docs/concepts.md has the figures."""
-EPOCHS, BATCH_SIZE, LR, VALIDATION = 20, 32, 2e-3, 0.1
+EPOCHS, LR, VALIDATION = 20, 2e-3, 0.1
+BATCH_SIZES = "pictures per step (default: 32, or 16 with warps)"
 ACTIVATIONS = ("elu", "gelu", "leaky_relu", "mish", "relu", "silu", "softplus", "tanh")
 NORMS = ("batch", "group")
 RECONSTRUCTIONS = ("bce", "gaussian", "l1", "mse")
@@ -197,6 +198,24 @@ def add_seed(parser: "Arguments") -> None:
     parser.add_argument(
         "--seed", type=_seed, default=0, metavar="N", help="what all random choices come from"
     )
+
+
+def add_warp(parser: "Arguments") -> None:
+    """Adds `--warp`."""
+    parser.add_argument(
+        "--warp",
+        choices=["auto", "on", "off"],
+        default="auto",
+        help="train with known half-ways, so that mixes move instead of fading; auto is on where "
+        "beta is below 0.5",
+    )
+
+
+def read_warp(word: str) -> "Warp | Literal['auto'] | None":
+    """Returns what `fit` takes for a word of `--warp`."""
+    from easyvae.data import Warp
+
+    return Warp() if word == "on" else None if word == "off" else "auto"
 
 
 def _seed(text: str) -> int:

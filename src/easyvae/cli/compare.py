@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from easyvae.cli.common import (
-    BATCH_SIZE,
+    BATCH_SIZES,
     BETA,
     EPOCHS,
     RECONSTRUCTIONS,
@@ -15,7 +15,9 @@ from easyvae.cli.common import (
     add_device,
     add_path,
     add_seed,
+    add_warp,
     open_pictures,
+    read_warp,
 )
 
 if TYPE_CHECKING:
@@ -55,12 +57,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="N",
         help="how often to go through the pictures, in all and not more",
     )
-    parser.add_argument(
-        "--batch-size", type=int, default=BATCH_SIZE, metavar="N", help="pictures per step"
-    )
+    parser.add_argument("--batch-size", type=int, metavar="N", help=BATCH_SIZES)
     parser.add_argument(
         "--validation", type=float, default=VALIDATION, metavar="SHARE", help="share to hold out"
     )
+    add_warp(parser)
     parser.add_argument("--keep-copies", action="store_true", help="train on identical files too")
     parser.add_argument(
         "--samples",
@@ -108,6 +109,7 @@ def run(args: argparse.Namespace) -> None:
         device=args.device,
         out=args.out,
         resume=not args.fresh,
+        warp=read_warp(args.warp),
         importance_samples=args.samples,
         progress=not args.quiet,
         reconstruction=args.reconstruction,

@@ -15,9 +15,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--method",
-        choices=["slerp", "lerp"],
-        default="slerp",
-        help="the way through the latents: the great circle, or the straight line",
+        choices=["lerp", "slerp"],
+        default="lerp",
+        help="the way through the latents: the straight line, or the great circle",
     )
     parser.add_argument(
         "--out", default="mix.png", metavar="FILE", help=".png, .jpg, .webp, or .gif to animate"

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from easyvae.cli.common import (
     ACTIVATIONS,
-    BATCH_SIZE,
+    BATCH_SIZES,
     BETA,
     EPOCHS,
     LR,
@@ -23,8 +23,10 @@ from easyvae.cli.common import (
     add_device,
     add_path,
     add_seed,
+    add_warp,
     kittens_in,
     open_pictures,
+    read_warp,
 )
 
 if TYPE_CHECKING:
@@ -48,9 +50,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="N",
         help="how often to go through the pictures, in all and not more",
     )
-    run.add_argument(
-        "--batch-size", type=int, default=BATCH_SIZE, metavar="N", help="pictures per step"
-    )
+    run.add_argument("--batch-size", type=int, metavar="N", help=BATCH_SIZES)
     run.add_argument(
         "--lr", type=float, default=LR, help="learning rate at its peak; it falls to 0 at the end"
     )
@@ -61,6 +61,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="share to hold out, PATH of other pictures, or none",
     )
     run.add_argument("--flip", action="store_true", help="mirror pictures at random")
+    add_warp(run)
     run.add_argument("--keep-copies", action="store_true", help="train on identical files too")
     add_seed(run)
     run.add_argument(
@@ -185,6 +186,7 @@ def run(args: argparse.Namespace) -> None:
         seed=args.seed,
         out=out,
         resume=not args.fresh,
+        warp=read_warp(args.warp),
         progress=not args.quiet,
     )
     if int(os.environ.get("RANK", "0")) > 0:

@@ -17,7 +17,7 @@ PICTURES = {
     ),
     "interpolations": (
         "Interpolations",
-        "Each row is one model's way from one held-out picture to another (slerp). The first and "
+        "Each row is one model's way from one held-out picture to another (lerp). The first and "
         "the last column are the originals; the frames between begin and end with the model's "
         "reconstructions.",
     ),
@@ -122,7 +122,7 @@ def _highlights(table: Mapping[str, Figures]) -> str:
         ("mse", "low", "reconstructs with the least error (MSE {:.4f})"),
         ("sharpness", "one", "reconstructs most sharply ({:.2f} of the originals' sharpness)"),
         (
-            "slerp_warped",
+            "lerp_warped",
             "high",
             "mixes bent pictures best (half-way score {:.2f})",
         ),

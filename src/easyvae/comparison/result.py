@@ -117,7 +117,7 @@ class Comparison:
         b: int = 1,
         *,
         steps: int = 8,
-        method: Literal["slerp", "lerp"] = "slerp",
+        method: Literal["slerp", "lerp"] = "lerp",
     ) -> "Figure":
         """Draws each model's way from one held-out picture to another, one model per row.
 

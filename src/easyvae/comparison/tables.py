@@ -78,22 +78,22 @@ TABLES = (
         "that the middle lies further from the training pictures than its two ends do. Evenness "
         "is the largest step over the average one: 1 is even.",
         (
-            Column("slerp_halfway", "kittens, slerp", ".2f", "high"),
             Column("lerp_halfway", "kittens, lerp", ".2f", "high"),
-            Column("slerp_halfway_error", "kittens MSE, slerp", ".4f", "low"),
+            Column("slerp_halfway", "kittens, slerp", ".2f", "high"),
             Column("lerp_halfway_error", "kittens MSE, lerp", ".4f", "low"),
-            Column("slerp_warped", "bent, slerp", ".2f", "high"),
+            Column("slerp_halfway_error", "kittens MSE, slerp", ".4f", "low"),
             Column("lerp_warped", "bent, lerp", ".2f", "high"),
-            Column("slerp_warped_error", "bent MSE, slerp", ".4f", "low"),
+            Column("slerp_warped", "bent, slerp", ".2f", "high"),
             Column("lerp_warped_error", "bent MSE, lerp", ".4f", "low"),
-            Column("slerp_sharpness", "sharpness, slerp", ".3f"),
+            Column("slerp_warped_error", "bent MSE, slerp", ".4f", "low"),
             Column("lerp_sharpness", "sharpness, lerp", ".3f"),
-            Column("slerp_contrast", "contrast, slerp", ".3f"),
+            Column("slerp_sharpness", "sharpness, slerp", ".3f"),
             Column("lerp_contrast", "contrast, lerp", ".3f"),
-            Column("slerp_distance", "distance, slerp", ".3f"),
+            Column("slerp_contrast", "contrast, slerp", ".3f"),
             Column("lerp_distance", "distance, lerp", ".3f"),
-            Column("slerp_evenness", "evenness, slerp", ".2f"),
+            Column("slerp_distance", "distance, slerp", ".3f"),
             Column("lerp_evenness", "evenness, lerp", ".2f"),
+            Column("slerp_evenness", "evenness, slerp", ".2f"),
         ),
     ),
     Table(
@@ -117,10 +117,10 @@ RANKS: dict[str, Callable[[float], float]] = {
 }
 """The smaller, the better."""
 
-HEADINGS = {"slerp_warped": "half-way, bent", "prior_frechet": "prior Frechet"}
+HEADINGS = {"lerp_warped": "half-way, bent", "prior_frechet": "prior Frechet"}
 """Titles that say more where no table's heading is above them."""
 
-SUMMARY = ("mse", "ssim", "sharpness", "kl", "elbo", "slerp_warped", "prior_frechet")
+SUMMARY = ("mse", "ssim", "sharpness", "kl", "elbo", "lerp_warped", "prior_frechet")
 
 
 def cells(column: Column, table: Mapping[str, Figures]) -> list[tuple[str, bool]]:

@@ -1,6 +1,7 @@
 """One call that trains models alike and measures them on the same held-out pictures."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from os import PathLike
 from pathlib import Path
 from typing import Any, Literal
@@ -12,14 +13,14 @@ from easyvae.comparison.contenders import Contender, common_shape, gather_conten
 from easyvae.comparison.folder import begin_folder
 from easyvae.comparison.names import file_name
 from easyvae.comparison.result import Comparison, Result
-from easyvae.data import Pictures, Sample, as_pictures, load_pictures, split
+from easyvae.data import Pictures, Sample, Warp, as_pictures, load_pictures, split
 from easyvae.evaluation import Evaluator
 from easyvae.history import History
 from easyvae.metrics import Features, random_features
 from easyvae.model import VAE
 from easyvae.processes import choose_device
 from easyvae.reporter import Reporter
-from easyvae.training import NonFiniteError, fit
+from easyvae.training import NonFiniteError, choose_warp, fit
 
 SHOWN = 16
 """How many of the held-out pictures a comparison keeps, to show them."""
@@ -37,6 +38,7 @@ def compare(
     seed: int = 0,
     device: str | torch.device = "auto",
     precision: Literal["auto", "float32", "bfloat16"] = "auto",
+    warp: Warp | Literal["auto"] | None = "auto",
     out: str | PathLike[str] | None = None,
     resume: bool = True,
     features: Features = random_features,
@@ -66,6 +68,8 @@ def compare(
         seed: Of the split, the order, all noise, and the weights of the `betas`.
         device: As in `fit`.
         precision: As in `fit`.
+        warp: As in `fit`; "auto" is the same for all models, `Warp()` if any of them has a beta
+            below 0.5.
         out: A folder for the runs, where `save` also puts the report.
         resume: Go on where a comparison in `out` was stopped; `False` trains anew.
         features: Maps pictures (n, C, H, W) in [0, 1], on the CPU, to features (n, F), in which
@@ -130,11 +134,14 @@ def compare(
         "precision": precision,
         "seed": seed,
     }
+    losses = [loss for _, loss in contenders.values() if loss is not None]
+    chosen = choose_warp(warp, losses, shape)
     facts = {
         "training": len(trained),
         "held_out": len(held_out),
         "input_shape": list(shape),
         **recipe,
+        "warp": chosen and asdict(chosen),
         "data": pictures.fingerprint,
         "validation": getattr(validation, "fingerprint", validation),
     }
@@ -158,6 +165,7 @@ def compare(
                 device=device,
                 resume=resume,
                 progress=progress,
+                warp=chosen,
                 **recipe,
             )
         results[name] = Result(model.eval(), loss, history, evaluator(model))

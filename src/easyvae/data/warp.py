@@ -31,9 +31,11 @@ class Warp:
         elastic: That of the displacement at the grid's nodes, in halves of the picture.
         grid: Nodes of the grid along each axis, at least 2.
         most: Each change is taken times a number that is uniform from 0 to this.
+        until: The share of a training, in [0, 1], after which pictures are left as they are. In
+            what remains the model comes to draw sharply what it has learned to move.
 
     Raises:
-        ValueError: If a number is negative or not finite, or `grid` below 2.
+        ValueError: If a number is negative or not finite, `grid` below 2 or `until` above 1.
         TypeError: If a number is none.
 
     Example:
@@ -50,15 +52,18 @@ class Warp:
     elastic: float = 0.06
     grid: int = 4
     most: float = 1.5
+    until: float = 0.8
 
     def __post_init__(self) -> None:
         """Checks the arguments."""
-        for name in ("rotate", "scale", "shift", "elastic", "most"):
+        for name in ("rotate", "scale", "shift", "elastic", "most", "until"):
             value = getattr(self, name)
             if isinstance(value, bool) or not isinstance(value, int | float):
                 raise TypeError(f"`{name}` (={value!r}) must be a number")
             if not (math.isfinite(value) and value >= 0):
                 raise ValueError(f"`{name}` (={value}) must be finite and at least 0")
+        if self.until > 1:
+            raise ValueError(f"`until` (={self.until}) must be a share of the training, at most 1")
         if isinstance(self.grid, bool) or not isinstance(self.grid, int) or self.grid < 2:
             raise ValueError(f"`grid` (={self.grid!r}) must be a whole number of at least 2")
 

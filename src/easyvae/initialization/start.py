@@ -8,6 +8,7 @@ from torch import Tensor
 
 from easyvae.blocks import ResidualBlock
 from easyvae.data import Images
+from easyvae.geometry import as_int
 from easyvae.initialization.calibration import mean_loss, measure, set_slope
 from easyvae.initialization.dense import Heads, principal, room
 from easyvae.initialization.pairs import linear_gain
@@ -28,7 +29,13 @@ _FLOATS = 2**25  # of the codes that are held at once
 _PROBE = 64  # images that go through the whole model, to measure a few numbers
 
 
-def principal_start(model: VAE, images: Images, loss: BetaLoss | None = None) -> int:
+def principal_start(
+    model: VAE,
+    images: Images,
+    loss: BetaLoss | None = None,
+    *,
+    components: int | None = None,
+) -> int:
     """Sets a new model's weights so that it starts as the best linear autoencoder of its data.
 
     A random network spends most of a short training on learning what linear algebra knows at
@@ -53,6 +60,9 @@ def principal_start(model: VAE, images: Images, loss: BetaLoss | None = None) ->
         model: A model of which nothing is trained; its weights are overwritten.
         images: (N, C, *spatial), float in the data's range or uint8; the first 8,192 count.
         loss: The loss that training will use; `BetaLoss()` by default.
+        components: At most how many, at least 1; as many as have room by default. What is linear
+            lays one picture over another half-way: with few components most latents are free to
+            learn what is not.
 
     Returns:
         How many latents hold a component, at most half as many as the narrowest hidden layer is
@@ -60,7 +70,7 @@ def principal_start(model: VAE, images: Images, loss: BetaLoss | None = None) ->
         for models with norms: they undo the scale of what passes.
 
     Raises:
-        ValueError: If the images do not fit the model or the loss.
+        ValueError: If the images do not fit the model or the loss, or `components` is below 1.
 
     Example:
         >>> model = VAE(channels=[8, 16], latent=4, image_size=16)
@@ -74,13 +84,14 @@ def principal_start(model: VAE, images: Images, loss: BetaLoss | None = None) ->
         al., "Don't Blame the ELBO!", 2019, https://arxiv.org/abs/1911.02469
     """
     loss = BetaLoss() if loss is None else loss
+    most = room(model) if components is None else as_int("components", components)
     with eval_mode(model), torch.no_grad():
         if len(images) < 2 or not _is_plain(model) or not room(model):
             return 0
         before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
         was = mean_loss(model, loss, images[:_PROBE])
         try:
-            found = _start(model, images, loss)
+            found = _start(model, images, loss, most)
         except torch.linalg.LinAlgError:  # type: ignore[attr-defined]  # not among torch's stubs
             found = 0  # values that are not finite: for training to report
         except BaseException:  # Ctrl-C, or an error in the user's loss
@@ -92,12 +103,13 @@ def principal_start(model: VAE, images: Images, loss: BetaLoss | None = None) ->
     return 0
 
 
-def _start(model: VAE, images: Images, loss: BetaLoss) -> int:
+def _start(model: VAE, images: Images, loss: BetaLoss, most: int) -> int:
     """Sets the weights, and returns how many latents hold a component."""
     levels = set_encoder(model, images)
     if not levels:
         return 0
-    mean, components, variance = principal(_top_codes(model, levels, images), room(model))
+    codes = _top_codes(model, levels, images)
+    mean, components, variance = principal(codes, min(most, room(model)))
     if not len(variance):
         return 0
     set_decoder(model, levels)

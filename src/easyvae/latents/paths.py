@@ -93,7 +93,7 @@ def blend(
     points: Tensor,
     weights: Tensor | Sequence[float],
     *,
-    method: Literal["slerp", "lerp"] = "slerp",
+    method: Literal["slerp", "lerp"] = "lerp",
 ) -> Tensor:
     """Mixes any number of latents by weights: `lerp` and `slerp` for more than two.
 
@@ -117,10 +117,10 @@ def blend(
 
     Example:
         >>> corners = torch.eye(3)
-        >>> blend(corners, [1, 1, 1])
-        tensor([0.5774, 0.5774, 0.5774])
-        >>> blend(corners, [1, 1, 2], method="lerp")
+        >>> blend(corners, [1, 1, 2])
         tensor([0.2500, 0.2500, 0.5000])
+        >>> blend(corners, [1, 1, 1], method="slerp")
+        tensor([0.5774, 0.5774, 0.5774])
 
     Reference:
         S. Buss and J. Fillmore, "Spherical Averages and Applications to Spherical Splines and

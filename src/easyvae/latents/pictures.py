@@ -31,7 +31,7 @@ def interpolate(
     b: Tensor,
     steps: int = 10,
     *,
-    method: Literal["slerp", "lerp"] | Path = "slerp",
+    method: Literal["slerp", "lerp"] | Path = "lerp",
 ) -> Tensor:
     """Turns one picture into another in `steps` frames, both ends included.
 
@@ -46,8 +46,10 @@ def interpolate(
             one picture, anything else a batch.
         b: The picture to end with, the same shape.
         steps: Number of frames, at least 1; one alone is the reconstruction of `a`.
-        method: "slerp", "lerp" or a callable `(a, b, t)` with latents (N, D) and `t` (S,) that
-            returns (S, N, D).
+        method: "lerp", the straight line, which training with warps makes known half-ways lie
+            on; "slerp", the arc, which keeps more contrast and comes less near to what is truly
+            half-way; or a callable `(a, b, t)` with latents (N, D) and `t` (S,) that returns
+            (S, N, D).
 
     Returns:
         The frames, (steps, *a.shape).
@@ -93,7 +95,7 @@ def mix(
     pictures: Tensor,
     weights: Tensor | Sequence[float],
     *,
-    method: Literal["slerp", "lerp"] = "slerp",
+    method: Literal["slerp", "lerp"] = "lerp",
 ) -> Tensor:
     """Mixes any number of pictures by weights.
 

@@ -56,8 +56,8 @@ function showMode() {
     { value: "pair", label: t("two") }, { value: "several", label: t("several") },
   ], get().mode, (mode) => set({ mode }));
   choices(find("method"), [
-    { value: "slerp", label: t("arc"), title: t("slerp_note") },
     { value: "lerp", label: t("straight"), title: t("lerp_note") },
+    { value: "slerp", label: t("arc"), title: t("slerp_note") },
   ], get().method, (method) => set({ method }));
 }
 
