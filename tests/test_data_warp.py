@@ -57,6 +57,16 @@ def test_each_picture_has_its_own_measure() -> None:
         torch.testing.assert_close(whole[row : row + 1], part)
 
 
+@pytest.mark.parametrize("spatial", SPATIAL)
+def test_several_measures_at_once_are_one_after_the_other(spatial: tuple[int, ...]) -> None:
+    """(k, n) of them give k n pictures: all in the first measure, then all in the second."""
+    x = smooth(3, spatial)
+    change = draw(Warp(), 3, spatial)
+    measures = torch.tensor([[1.0, 1.0, 1.0], [-0.4, 0.0, 2.0]])
+    parts = [change.apply(x, row) for row in measures]
+    torch.testing.assert_close(change.apply(x, measures), torch.cat(parts))
+
+
 def test_a_turn_is_a_turn_on_wide_pictures_too() -> None:
     """A bright dot keeps its distance from the centre, in pixels, at any angle."""
     warp = Warp(rotate=20.0, scale=0.0, shift=0.0, elastic=0.0, most=1.0)
@@ -90,7 +100,7 @@ def test_values_stay_in_their_range() -> None:
     assert float(warped.max()) <= 1
 
 
-@pytest.mark.parametrize("name", ["rotate", "scale", "shift", "elastic", "most"])
+@pytest.mark.parametrize("name", ["rotate", "scale", "shift", "elastic", "most", "until"])
 def test_wrong_numbers_are_refused(name: str) -> None:
     """By their name."""
     for value in (-1.0, math.nan, math.inf):
@@ -106,3 +116,9 @@ def test_a_grid_has_two_nodes_or_more() -> None:
     for value in (1, 2.5, True):
         with pytest.raises(ValueError, match="`grid`"):
             Warp(grid=value)  # type: ignore[arg-type]  # that is the point
+
+
+def test_a_share_is_at_most_one() -> None:
+    """Of the training, that is."""
+    with pytest.raises(ValueError, match=r"`until` \(=1\.5\) must be a share"):
+        Warp(until=1.5)

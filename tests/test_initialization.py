@@ -91,6 +91,18 @@ def test_lowers_the_loss(
     assert error(model, images.float() / 255) < before / 2
 
 
+def test_no_more_components_than_asked_for() -> None:
+    """The other latents keep the weights they were drawn with."""
+    images = smooth_images(200, 3, 16, 16)
+    model = VAE([16, 32], 8, image_size=16)
+    before = model.encoder.mean.weight.clone()
+    assert principal_start(model, images, BetaLoss(0.01), components=3) == 3
+    changed = (model.encoder.mean.weight != before).any(1)
+    assert changed.tolist() == [True] * 3 + [False] * 5
+    with pytest.raises(ValueError, match="`components`"):
+        principal_start(model, images, components=0)
+
+
 @pytest.mark.parametrize("hidden", [(), 64])
 def test_latents_have_the_variance_of_the_prior(hidden: int | tuple[()]) -> None:
     """A component above the noise has `Var(mean) + exp(log_var) = 1`; the others the prior."""

@@ -79,7 +79,7 @@ SIGNATURES: dict[str, str] = {
     "interpolate": "(model, a, b, steps=10, *, method='lerp')",
     "fit": "(model, data, *, loss=None, epochs=20, batch_size=None, validation=0.1, "
     "optimizer=None, lr=None, device='auto', precision='auto', seed=0, out=None, resume=True, "
-    "callbacks=(), progress=True, accelerator=None, start='auto', warp=None)",
+    "callbacks=(), progress=True, accelerator=None, start='auto', warp='auto')",
 }
 
 

@@ -26,7 +26,7 @@ from easyvae.history import COLUMNS
 from easyvae.optim import Muon
 from easyvae.schedules import Cyclical, LinearWarmup
 from easyvae.trainer import CLIP, NonFiniteError, Trainer
-from easyvae.training import RunState
+from easyvae.training import RunState, choose_warp
 
 SHAPE = (1, 8, 8)
 
@@ -314,7 +314,52 @@ class TestWarp:
         with pytest.raises(ValueError, match=r"differs in warp"):
             run(small_model(), out=tmp_path, batch_size=16)
         with pytest.raises(TypeError, match="`warp`"):
-            run(small_model(), warp="auto")
+            run(small_model(), warp="on")
+
+    @pytest.mark.parametrize(
+        ("betas", "shape", "on"),
+        [
+            ([0.1], (3, 64, 64), True),
+            ([0.1], (1, 8, 8, 8), True),
+            ([1.0], (3, 64, 64), False),
+            ([0.5], (3, 64, 64), False),
+            ([2.0, 0.05], (3, 64, 64), True),
+            ([0.1], (1, 256), False),
+        ],
+    )
+    def test_auto_goes_by_what_the_model_is_for(
+        self, betas: list[float], shape: tuple[int, ...], *, on: bool
+    ) -> None:
+        """Small betas are for mixing: of pictures and volumes, not of signals."""
+        chosen = choose_warp("auto", [BetaLoss(beta) for beta in betas], shape)
+        assert chosen == (Warp() if on else None)
+        assert choose_warp(None, [BetaLoss(0.1)], shape) is None
+        assert choose_warp(Warp(rotate=3), [BetaLoss(1)], shape) == Warp(rotate=3)
+
+    def test_auto_goes_by_where_beta_ends(self, capsys: pytest.CaptureFixture[str]) -> None:
+        """Also of a schedule; `fit` says in its first line what it has chosen."""
+        for beta, on in ((LinearWarmup(0.2), True), (LinearWarmup(1.0), False)):
+            run(small_model(), loss=BetaLoss(beta), progress=True, epochs=1)
+            assert (", warps, " in capsys.readouterr().err) is on
+
+    @pytest.mark.parametrize("until", [0.0, 0.5, 1.0])
+    def test_the_last_part_is_plain(self, monkeypatch: pytest.MonkeyPatch, until: float) -> None:
+        """From a share of the steps on, pictures are left as they are."""
+        drawn: list[int] = []
+        draw = Warp.draw
+        monkeypatch.setattr(Warp, "draw", lambda *a: drawn.append(1) or draw(*a))
+        run(small_model(), digits(64), warp=Warp(until=until), epochs=2, validation=None)
+        assert len(drawn) == until * 8
+
+    def test_it_starts_at_few_components(self, capsys: pytest.CaptureFixture[str]) -> None:
+        """A start that is linear in all its latents would lay pictures over each other."""
+        model = VAE([8, 16], 24, image_size=16, in_channels=1)
+        images = torch.rand(64, 1, 16, 16)
+        for warp, count in ((Warp(), 16), (None, 24)):
+            torch.manual_seed(0)
+            model = VAE([8, 32], 24, image_size=16, in_channels=1)
+            run(model, images, loss=BetaLoss(0.01), warp=warp, epochs=1, progress=True)
+            assert f"starting from {count} principal" in capsys.readouterr().err
 
     @pytest.mark.parametrize("spatial", [(64,), (9, 16), (6, 8, 10)])
     def test_any_number_of_sizes_trains(self, spatial: tuple[int, ...]) -> None:

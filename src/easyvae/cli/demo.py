@@ -10,7 +10,7 @@ from easyvae.cli.train import write_curves
 if TYPE_CHECKING:
     from easyvae.model import VAE
 
-KITTENS, EPOCHS, HELD_OUT = 7000, 4, 0.05
+KITTENS, EPOCHS, HELD_OUT = 7000, 7, 0.05
 CHANNELS, LATENT = (16, 32, 64, 128), 128
 TEMPERATURE = 0.8  # a minute's training leaves the outskirts of the prior rough
 

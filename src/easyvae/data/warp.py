@@ -47,12 +47,12 @@ class Warp:
     """
 
     rotate: float = 10.0
-    scale: float = 0.06
-    shift: float = 0.05
-    elastic: float = 0.06
+    scale: float = 0.04
+    shift: float = 0.03
+    elastic: float = 0.04
     grid: int = 4
     most: float = 1.5
-    until: float = 0.8
+    until: float = 0.75
 
     def __post_init__(self) -> None:
         """Checks the arguments."""
