@@ -80,7 +80,6 @@ def test_train_states_its_defaults() -> None:
         "--beta": "0.1",
         "--reconstruction": "bce",
         "--epochs": "20",
-        "--batch-size": "32",
         "--lr": "0.002",
         "--validation": "0.1",
         "--seed": "0",

@@ -118,6 +118,13 @@ def test_a_grid_has_two_nodes_or_more() -> None:
             Warp(grid=value)  # type: ignore[arg-type]  # that is the point
 
 
+def test_there_is_one_component_or_more() -> None:
+    """Or all of them."""
+    assert Warp().components is None
+    with pytest.raises(ValueError, match="`components`"):
+        Warp(components=0)
+
+
 def test_a_share_is_at_most_one() -> None:
     """Of the training, that is."""
     with pytest.raises(ValueError, match=r"`until` \(=1\.5\) must be a share"):

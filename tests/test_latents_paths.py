@@ -400,7 +400,7 @@ def test_slerp_blends_keep_norm_and_balance() -> None:
     points = torch.randn(5, 8, dtype=torch.float64) + 1
     w = torch.rand(5, dtype=torch.float64)
     w = w / w.sum()
-    z = blend(points, w)
+    z = blend(points, w, method="slerp")
     torch.testing.assert_close(z.norm(), (w * points.norm(dim=1)).sum())
     m, u = z / z.norm(), points / points.norm(dim=1, keepdim=True)
     across = u - (u @ m)[:, None] * m

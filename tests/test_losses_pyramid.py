@@ -261,7 +261,7 @@ def test_it_trains(tmp_path: Path) -> None:
     images = torch.from_numpy(draw_kittens(80, size=16)[0])
     torch.manual_seed(0)
     model = VAE([8, 16], 8, image_size=16)
-    options: dict[str, Any] = {"out": tmp_path, "progress": False}
+    options: dict[str, Any] = {"out": tmp_path, "progress": False, "warp": None}
     loss = BetaLoss(0.01, reconstruction=LaplacianPyramid(2.0))
     history = fit(model, images, loss=loss, epochs=3, **options)
     losses = history["train_reconstruction"]

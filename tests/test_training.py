@@ -23,6 +23,7 @@ from easyvae.checkpoint import ModelFileError
 from easyvae.data import Batches, Pictures, Warp, split
 from easyvae.files import read_tensors, write_tensors
 from easyvae.history import COLUMNS
+from easyvae.losses import LaplacianPyramid
 from easyvae.optim import Muon
 from easyvae.schedules import Cyclical, LinearWarmup
 from easyvae.trainer import CLIP, NonFiniteError, Trainer
@@ -317,24 +318,42 @@ class TestWarp:
             run(small_model(), warp="on")
 
     @pytest.mark.parametrize(
-        ("betas", "shape", "on"),
+        ("betas", "sizes", "on"),
         [
-            ([0.1], (3, 64, 64), True),
-            ([0.1], (1, 8, 8, 8), True),
-            ([1.0], (3, 64, 64), False),
-            ([0.5], (3, 64, 64), False),
-            ([2.0, 0.05], (3, 64, 64), True),
-            ([0.1], (1, 256), False),
+            ([0.1], 8, True),
+            ([0.1], (8, 8, 8), True),
+            ([1.0], 8, False),
+            ([0.5], 8, False),
+            ([2.0, 0.05], 8, True),
+            ([0.1], (64,), False),
         ],
     )
     def test_auto_goes_by_what_the_model_is_for(
-        self, betas: list[float], shape: tuple[int, ...], *, on: bool
+        self, betas: list[float], sizes: Any, *, on: bool
     ) -> None:
         """Small betas are for mixing: of pictures and volumes, not of signals."""
-        chosen = choose_warp("auto", [BetaLoss(beta) for beta in betas], shape)
+        model = VAE([4], 2, image_size=sizes, in_channels=1)
+        chosen = choose_warp("auto", [(model, BetaLoss(beta)) for beta in betas])
         assert chosen == (Warp() if on else None)
-        assert choose_warp(None, [BetaLoss(0.1)], shape) is None
-        assert choose_warp(Warp(rotate=3), [BetaLoss(1)], shape) == Warp(rotate=3)
+        assert choose_warp(None, [(model, BetaLoss(0.1))]) is None
+        assert choose_warp(Warp(rotate=3), [(model, BetaLoss(1))]) == Warp(rotate=3)
+
+    def test_auto_leaves_what_it_does_not_know(self) -> None:
+        """A term or a model of one's own may need an output that is one picture's."""
+
+        class Own(VAE):
+            def forward(self, x: Tensor, **options: Any) -> Any:
+                return super().forward(x, **options)
+
+        class Doubled(BetaLoss):
+            pass
+
+        model, error = small_model(), lambda output, x: (output.logits - x).flatten(1).sum(1)
+        assert choose_warp("auto", [(model, BetaLoss(0.1, reconstruction=error))]) is None
+        assert choose_warp("auto", [(model, Doubled(0.1))]) is None
+        assert choose_warp("auto", [(Own([4], 2, image_size=8), BetaLoss(0.1))]) is None
+        pyramid = BetaLoss(0.1, reconstruction=LaplacianPyramid())
+        assert choose_warp("auto", [(model, pyramid)]) == Warp()
 
     def test_auto_goes_by_where_beta_ends(self, capsys: pytest.CaptureFixture[str]) -> None:
         """Also of a schedule; `fit` says in its first line what it has chosen."""
@@ -351,11 +370,13 @@ class TestWarp:
         run(small_model(), digits(64), warp=Warp(until=until), epochs=2, validation=None)
         assert len(drawn) == until * 8
 
-    def test_it_starts_at_few_components(self, capsys: pytest.CaptureFixture[str]) -> None:
+    def test_it_starts_at_few_components_if_asked_to(
+        self, capsys: pytest.CaptureFixture[str]
+    ) -> None:
         """A start that is linear in all its latents would lay pictures over each other."""
         model = VAE([8, 16], 24, image_size=16, in_channels=1)
         images = torch.rand(64, 1, 16, 16)
-        for warp, count in ((Warp(), 16), (None, 24)):
+        for warp, count in ((Warp(components=16), 16), (Warp(), 24), (None, 24)):
             torch.manual_seed(0)
             model = VAE([8, 32], 24, image_size=16, in_channels=1)
             run(model, images, loss=BetaLoss(0.01), warp=warp, epochs=1, progress=True)

@@ -3,7 +3,7 @@
 import contextlib
 import time
 import warnings
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from functools import partial
 from os import PathLike
@@ -23,7 +23,7 @@ from easyvae.geometry import as_int
 from easyvae.history import History, Row
 from easyvae.initialization import SAMPLE, principal_start
 from easyvae.latents import eval_mode
-from easyvae.losses import BetaLoss
+from easyvae.losses import BetaLoss, LaplacianPyramid
 from easyvae.model import VAE
 from easyvae.optim import DEFAULT_BATCH_SIZE, DEFAULT_LR, as_optimizer, default_optimizer
 from easyvae.processes import SingleProcess, choose_processes
@@ -46,8 +46,6 @@ if TYPE_CHECKING:
 
 CHECKPOINT_SECONDS = 120.0
 """In a longer epoch, a checkpoint is written this often."""
-WARPED_COMPONENTS = 16
-"""At how many principal components a training with warps starts: more would be in their way."""
 MIXING_BETA = 0.5
 """Below this beta a model is for mixing and drawing, from it on for its data's likelihood."""
 
@@ -141,9 +139,10 @@ def fit(
             and what lies between the latents of the two has to become what lies between them. So
             a mix of two pictures moves their parts instead of laying one over the other. Each
             picture counts twice in a step, whose default batch size is halved. `None` is without;
-            "auto" is `Warp()` for pictures and volumes where beta ends below 0.5, and `None` for
-            signals and for larger betas, at which the likelihood of the data as they are is what
-            counts.
+            "auto" is `Warp()` for pictures and volumes where beta ends below 0.5. It is `None` for
+            signals; for larger betas, at which the likelihood of the data as they are is what
+            counts; and for terms and models of your own, since with warps a term gets the
+            reconstruction at some place of the way beside the means of its two ends.
 
     Returns:
         The `History` of all epochs.
@@ -170,7 +169,7 @@ def fit(
         )
     loss = BetaLoss() if loss is None else loss
     _check_arguments(model, loss, optimizer, lr, callbacks, start, warp)
-    warp = choose_warp(warp, [loss], model.input_shape)
+    warp = choose_warp(warp, [(model, loss)])
     usual = DEFAULT_BATCH_SIZE if warp is None else DEFAULT_BATCH_SIZE // 2
     batch_size = as_int("batch_size", usual if batch_size is None else batch_size)
     processes = choose_processes(accelerator, device)
@@ -215,7 +214,7 @@ def fit(
         if at is None:
             at = Progress()
             if start == "auto":
-                _start(model, training, loss, WARPED_COMPONENTS if warp else None, say)
+                _start(model, training, loss, warp.components if warp else None, say)
             if folder:  # from here on, whatever is in the folder has a checkpoint beside it
                 _save(folder, trainer, at)
         if at.epoch >= epochs:
@@ -273,19 +272,25 @@ def _check_arguments(
 
 
 def choose_warp(
-    warp: Warp | Literal["auto"] | None, losses: Iterable[BetaLoss], shape: Sequence[int]
+    warp: Warp | Literal["auto"] | None, models: Sequence[tuple[VAE, BetaLoss]]
 ) -> Warp | None:
-    """Returns what "auto" stands for, see `fit`: for all models alike that are compared.
+    """Returns what "auto" stands for, see `fit`: one for all models that are compared.
 
     Args:
         warp: What was asked for.
-        losses: Those of the models that are trained.
-        shape: That of an image, (C, *spatial).
+        models: Those that are trained, and their losses.
     """
     if warp != "auto":
         return warp
-    mixing = any(loss.beta_at(1.0) < MIXING_BETA for loss in losses)
-    return Warp() if mixing and len(shape) > 2 else None
+    mixing = any(loss.beta_at(1.0) < MIXING_BETA for _, loss in models)
+    return Warp() if mixing and all(_is_usual(*pair) for pair in models) else None
+
+
+def _is_usual(model: VAE, loss: BetaLoss) -> bool:
+    """Tells whether what lies between two latents can take the place of a model's output."""
+    term = loss.reconstruction
+    usual = isinstance(term, str | LaplacianPyramid) and type(loss) is BetaLoss
+    return usual and type(model).forward is VAE.forward and len(model.input_shape) > 2
 
 
 def _check_out(out: str | PathLike[str] | None, origin: str | None) -> None:

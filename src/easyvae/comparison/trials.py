@@ -134,8 +134,9 @@ def compare(
         "precision": precision,
         "seed": seed,
     }
-    losses = [loss for _, loss in contenders.values() if loss is not None]
-    chosen = choose_warp(warp, losses, shape)
+    chosen = choose_warp(
+        warp, [(model, loss) for model, loss in contenders.values() if loss is not None]
+    )
     facts = {
         "training": len(trained),
         "held_out": len(held_out),

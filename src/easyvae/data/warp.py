@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from easyvae.data.bending import axes, sample
+from easyvae.geometry import as_int
 
 
 @dataclass(frozen=True)
@@ -33,9 +34,14 @@ class Warp:
         most: Each change is taken times a number that is uniform from 0 to this.
         until: The share of a training, in [0, 1], after which pictures are left as they are. In
             what remains the model comes to draw sharply what it has learned to move.
+        components: At how many principal components of the data a new model starts at most, at
+            least 1; at all that have room by default. Few (16, say) leave the other latents free
+            to learn what is not linear: mixes are better then, and for a long while pictures
+            softer.
 
     Raises:
-        ValueError: If a number is negative or not finite, `grid` below 2 or `until` above 1.
+        ValueError: If a number is negative or not finite, `grid` below 2, `until` above 1 or
+            `components` below 1.
         TypeError: If a number is none.
 
     Example:
@@ -52,7 +58,8 @@ class Warp:
     elastic: float = 0.04
     grid: int = 4
     most: float = 1.5
-    until: float = 0.75
+    until: float = 0.7
+    components: int | None = None
 
     def __post_init__(self) -> None:
         """Checks the arguments."""
@@ -66,6 +73,8 @@ class Warp:
             raise ValueError(f"`until` (={self.until}) must be a share of the training, at most 1")
         if isinstance(self.grid, bool) or not isinstance(self.grid, int) or self.grid < 2:
             raise ValueError(f"`grid` (={self.grid!r}) must be a whole number of at least 2")
+        if self.components is not None:
+            as_int("components", self.components)
 
     def draw(
         self, n: int, spatial: tuple[int, ...], generator: torch.Generator | None = None
