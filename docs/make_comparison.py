@@ -28,6 +28,7 @@ found = compare(
     latent=LATENT,
     epochs=EPOCHS,
     seed=SEED,
+    warp=None,
     out="betas",
 )
 found.save()

@@ -20,7 +20,7 @@ SMALL = {
     ),
     "mix_two_pictures.py": (
         {"KITTENS": 40, "EPOCHS": 1, "STEPS": 4},
-        ["kittens.safetensors", "mix/slerp-and-lerp.png", "mix/mix.gif"],
+        ["kittens.safetensors", "mix/lerp-and-slerp.png", "mix/mix.gif"],
     ),
     "mnist_likelihood.py": (
         {"CHANNELS": [4, 8], "HIDDEN": [16], "LATENT": 4, "EPOCHS": 1, "SAMPLES": 3},

@@ -97,6 +97,7 @@ def run(
             **building,
         )
         options = {"epochs": 1, "validation": None, "progress": False, "seed": seed}
+        options["warp"] = None
         with change():
             fit(model, train, loss=BetaLoss(beta), **{**options, **fitting})
         found.append(judge(model, held_out, beta)["loss"])

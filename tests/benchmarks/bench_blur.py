@@ -57,7 +57,8 @@ def train(images: Tensor, name: str, beta: float, epochs: int) -> tuple[VAE, flo
     began, clock = time.process_time(), time.perf_counter()
     model = VAE(**{**MODEL, **changes}, image_size=images.shape[-1], in_channels=images.shape[1])
     loss = BetaLoss(beta, reconstruction=term)
-    history = fit(model, images, loss=loss, epochs=epochs, validation=None, progress=False)
+    options = {"validation": None, "warp": None, "progress": False}
+    history = fit(model, images, loss=loss, epochs=epochs, **options)
     seconds = time.process_time() - began
     share = seconds / (time.perf_counter() - clock)  # of the clock's time that was the processor's
     epoch = sum(row["seconds"] for row in history) / epochs * share

@@ -68,7 +68,8 @@ def _fit(train: Tensor, epochs: int) -> tuple[VAE, float]:
     torch.manual_seed(0)
     began = time.perf_counter()
     model = VAE(CHANNELS, LATENT)
-    fit(model, train, loss=BetaLoss(BETA), epochs=epochs, validation=None, progress=False)
+    options = {"validation": None, "warp": None, "progress": False}
+    fit(model, train, loss=BetaLoss(BETA), epochs=epochs, **options)
     return model, time.perf_counter() - began
 
 

@@ -56,7 +56,7 @@ def _ours(arguments: argparse.Namespace, *, start: str) -> Figures:
     before = megabytes("VmHWM")
     torch.manual_seed(0)
     model = VAE(CHANNELS, LATENT)
-    fit(model, images, loss=BetaLoss(BETA), epochs=1, progress=False, start=start)
+    fit(model, images, loss=BetaLoss(BETA), epochs=1, progress=False, start=start, warp=None)
     return _figures(before)
 
 

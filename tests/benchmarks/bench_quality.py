@@ -109,6 +109,7 @@ def ours(arguments: argparse.Namespace) -> Figures:
         loss=BetaLoss(arguments.beta),
         epochs=arguments.epochs[0],
         validation=None,
+        warp=None,
         seed=arguments.seed,
         progress=False,
     )

@@ -80,6 +80,7 @@ def ours(arguments: argparse.Namespace) -> Figures:
         epochs=arguments.turns + 1,  # the first one warms up
         batch_size=arguments.batch_size,
         validation=None,
+        warp=None,
         callbacks=[run_bare],
         progress=False,
     )

@@ -34,8 +34,10 @@ def benchmarks(pictures: str, mnist: str | None) -> dict[str, list[str]]:
         "blur": ["bench_blur.py", pictures, "--minutes", "10"],
         "long": ["bench_long.py", pictures],
         "mixer": ["bench_mixer.py", pictures],
+        "halfway": ["bench_halfway.py", "--photographs", pictures],
     }
     if mnist:
+        found["halfway"] += ["--digits", mnist]
         found["quality-mnist"] = ["bench_quality.py", mnist, *SMALL, "--epochs", "10"]
         found["quality-mnist"] += ["--metric", "loss", "--rounds", "1"]
     for name, command in found.items():

@@ -230,10 +230,10 @@ def test_all_can_be_pressed_while_playing(open_page: Open) -> None:
     before = mixed(page)
     page.get_by_role("button", name="Play").click()
     changed(page, before)
-    page.get_by_role("radio", name="Straight").click(delay=150)
-    expect(page.get_by_role("radio", name="Straight")).to_be_checked()
+    page.get_by_role("radio", name="Arc").click(delay=150)
+    expect(page.get_by_role("radio", name="Arc")).to_be_checked()
     page.get_by_role("button", name="Pause").click(delay=150)
-    expect(page).to_have_url(re.compile("method=lerp"))
+    expect(page).to_have_url(re.compile("method=slerp"))
 
 
 @GATE
@@ -247,15 +247,15 @@ def test_play_without_motion_goes_step_by_step(open_page: Open) -> None:
 
 
 def test_steps_and_path_can_be_chosen(open_page: Open) -> None:
-    """Another number of steps is another strip; lerp is another mix."""
+    """Another number of steps is another strip; slerp is another mix."""
     page = open_page(PAIR)
     before = mixed(page)
     page.get_by_role("combobox", name="Steps").select_option("5")
     expect(page.locator("#strip .step")).to_have_count(5)
-    page.get_by_role("radio", name="Straight").click()
+    page.get_by_role("radio", name="Arc").click()
     changed(page, before)
     assert "steps=5" in page.url
-    assert "method=lerp" in page.url
+    assert "method=slerp" in page.url
     page.get_by_role("button", name="Step 1 of 5").click()
     expect(page.locator("#slider")).to_have_value("0")
 
