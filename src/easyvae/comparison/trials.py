@@ -68,8 +68,8 @@ def compare(
         seed: Of the split, the order, all noise, and the weights of the `betas`.
         device: As in `fit`.
         precision: As in `fit`.
-        warp: As in `fit`; "auto" is the same for all models, `Warp()` if any of them has a beta
-            below 0.5.
+        warp: As in `fit`; "auto" is the same for all models: `Warp()` if any of them has a
+            beta below 0.5, and none a term or a network of its own.
         out: A folder for the runs, where `save` also puts the report.
         resume: Go on where a comparison in `out` was stopped; `False` trains anew.
         features: Maps pictures (n, C, H, W) in [0, 1], on the CPU, to features (n, F), in which
