@@ -18,7 +18,7 @@ from playwright.sync_api import sync_playwright
 
 from easyvae import VAE
 from easyvae.app import create_app, serve
-from easyvae.app.serving import listen
+from easyvae.app.uvicorn_server import listen
 from easyvae.cli import main
 from easyvae.data import Pictures
 from easyvae.kittens import draw_kittens

@@ -7,14 +7,7 @@ import torch
 
 from easyvae import VAE, BetaLoss, fit, interpolate
 from easyvae.kittens import COATS, draw_kittens
-from easyvae.latents import (
-    attribute_direction,
-    edit,
-    embed,
-    mix,
-    principal_directions,
-    traverse,
-)
+from easyvae.latents import attribute_direction, edit, embed, mix, principal_directions, traverse
 from easyvae.plots import (
     plot_images,
     plot_interpolation,

@@ -22,7 +22,7 @@ pytest.importorskip("starlette", reason="starlette is not installed")
 Image = pytest.importorskip("PIL.Image", reason="Pillow is not installed")
 
 from easyvae.app import create_app  # noqa: E402  # after the skips
-from easyvae.app.serving import Server, listen  # noqa: E402
+from easyvae.app.uvicorn_server import Server, listen  # noqa: E402
 
 HOST = "127.0.0.1:8000"
 

@@ -10,7 +10,7 @@ import pytest
 import torch
 from hypothesis import HealthCheck, settings
 
-from easyvae import processes
+from easyvae.training import distributed as processes
 
 # A busy machine is no failure, and a test that fails fails again.
 settings.register_profile(

@@ -18,7 +18,7 @@ from app_tools import httpx, make_model
 from easyvae import VAE
 from easyvae.cli import app as command
 from easyvae.cli import main
-from easyvae.data.pictures import printable
+from easyvae.core.files import printable
 
 
 def test_without_a_model_it_says_how_to_make_one(

@@ -30,8 +30,11 @@ from app_tools import (
     make_pictures,
     wait_until,
 )
-from easyvae.app import create_app, guards, reception, serving
-from easyvae.app.serving import Server, listen
+from easyvae.app import create_app
+from easyvae.app import security as guards
+from easyvae.app import uploads as reception
+from easyvae.app import uvicorn_server as serving
+from easyvae.app.uvicorn_server import Server, listen
 
 PNG = encode(Image.new("RGB", (16, 16), "teal"))
 PROGRESSIVE = encode(Image.new("RGB", (2000, 2000)), "JPEG", progressive=True)
@@ -503,7 +506,7 @@ import sys, threading, time
 from pathlib import Path
 sys.path.insert(0, sys.argv[2])
 from app_tools import httpx, make_app
-from easyvae.app.serving import listen, serve
+from easyvae.app.uvicorn_server import listen, serve
 
 app = make_app(Path(sys.argv[1]))
 app.state.mixer.shelf.add = lambda data: (print("decoding", flush=True), time.sleep(60))

@@ -24,14 +24,13 @@ from app_tools import (
 )
 from easyvae import VAE
 from easyvae.app import create_app
-from easyvae.app.atlas import Atlas
 from easyvae.app.errors import RequestError
+from easyvae.app.gallery import Library
+from easyvae.app.latent_map import Atlas
 from easyvae.app.latents_cache import TensorCache, identify, open_latents, open_mixture
-from easyvae.app.library import Library
-from easyvae.app.mixing import Blender
-from easyvae.app.references import parse_reference
-from easyvae.app.shelf import Shelf
-from easyvae.app.tracing import trace
+from easyvae.app.parameters import parse_reference
+from easyvae.app.served_model import Blender, trace
+from easyvae.app.uploads import Shelf
 from easyvae.data import Pictures
 from easyvae.latents import embed
 
@@ -440,7 +439,8 @@ class TestNeighbours:
 
     @pytest.fixture(autouse=True)
     def quick(self, monkeypatch: pytest.MonkeyPatch) -> list[int]:
-        from easyvae.app import mixer, preparation
+        from easyvae.app import background as preparation
+        from easyvae.app import state as mixer
 
         calls: list[int] = []
 
@@ -479,7 +479,7 @@ class TestNeighbours:
 def test_the_real_t_sne(tmp_path: Path) -> None:
     """Where scikit-learn is installed: finite, centred, of about unit spread."""
     pytest.importorskip("sklearn", reason="scikit-learn is not installed")
-    from easyvae.app.neighbours import embed_neighbours
+    from easyvae.app.latent_map import embed_neighbours
 
     found = embed_neighbours(torch.randn(60, 8, generator=torch.Generator().manual_seed(0)))
     assert found.shape == (60, 2)
@@ -491,7 +491,7 @@ def test_the_real_t_sne(tmp_path: Path) -> None:
 def test_latents_that_hardly_differ_have_a_map(size: float) -> None:
     """Those of pictures that are all alike are one point, and t-SNE does not crash of them."""
     pytest.importorskip("sklearn", reason="the map of neighbours needs scikit-learn")
-    from easyvae.app.neighbours import embed_neighbours
+    from easyvae.app.latent_map import embed_neighbours
 
     latents = size * torch.randn(37, 4, generator=torch.Generator().manual_seed(0))
     latents = latents if size else latents + 0.3

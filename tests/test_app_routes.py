@@ -19,7 +19,7 @@ from app_tools import (
 )
 from easyvae import VAE, interpolate, lerp, slerp
 from easyvae.app import create_app
-from easyvae.app.library import Library
+from easyvae.app.gallery import Library
 from easyvae.data import Pictures
 from easyvae.latents import blend, embed, principal_directions
 
@@ -282,7 +282,7 @@ def test_a_gone_upload_says_so(client: Client) -> None:
 
 def test_only_the_newest_uploads_are_kept() -> None:
     """The one that was not looked at for longest goes first."""
-    from easyvae.app import shelf as shelves
+    from easyvae.app import uploads as shelves
 
     shelf = shelves.Shelf((3, 16, 16))
     names = [
@@ -329,7 +329,7 @@ def test_other_names_make_another_set(tmp_path: Path) -> None:
 
 def test_of_large_uploads_fewer_are_kept(monkeypatch: pytest.MonkeyPatch) -> None:
     """By their bytes; but four at least, which may be mixed."""
-    from easyvae.app import shelf as shelves
+    from easyvae.app import uploads as shelves
 
     monkeypatch.setattr(shelves, "KEPT_BYTES", 10 * 3 * 16 * 16)
     for side, most in ((16, 10), (32, 4)):

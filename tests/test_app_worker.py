@@ -14,7 +14,7 @@ pytest.importorskip("starlette", reason="starlette is not installed")
 from starlette.requests import Request
 
 from easyvae.app.errors import RequestError
-from easyvae.app.worker import Worker
+from easyvae.app.jobs import Worker
 
 
 def request_of(gone: asyncio.Event) -> Request:

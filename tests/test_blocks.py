@@ -7,7 +7,8 @@ import pytest
 import torch
 from torch import nn
 
-from easyvae.blocks import (
+from easyvae.model.geometry import plan_stages
+from easyvae.model.network import (
     ACTIVATIONS,
     ResidualBlock,
     activation_gain,
@@ -17,7 +18,6 @@ from easyvae.blocks import (
     init_weight,
     up_stage,
 )
-from easyvae.geometry import plan_stages
 
 
 def rms(x: torch.Tensor) -> float:

@@ -10,8 +10,9 @@ import torch
 from torch import Tensor, nn
 
 from easyvae import BetaLoss
-from easyvae.checkpoint import MAX_HEADER, ModelFileError
-from easyvae.files import read_tensors, write_tensors
+from easyvae.core.files import ModelFileError
+from easyvae.core.tensor_file import read_tensors, write_tensors
+from easyvae.training.run_folder import MAX_HEADER
 from test_training import interrupt, run, same_weights, small_model, stop_at
 
 

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 import torch
 
-from easyvae.checks import FLOORS, check_floats, check_tensor, missing, widest
+from easyvae.core.checks import FLOORS, check_floats, check_tensor, missing, widest
 
 
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float32, torch.float64])

@@ -22,7 +22,7 @@ def test_more_kittens_than_memory_holds_are_refused(
     monkeypatch: pytest.MonkeyPatch, count: int, side: int
 ) -> None:
     """Before one is drawn: too many of them, or too large ones; it says how many are possible."""
-    monkeypatch.setattr("easyvae.cli.drawn.open_kittens", None)
+    monkeypatch.setattr("easyvae.cli.common.open_kittens", None)
     monkeypatch.setattr(os, "sysconf", {"SC_PHYS_PAGES": 2**21, "SC_PAGE_SIZE": 2**12}.get)
     with pytest.raises(ValueError, match=r"has 8\.6 GB; half of it holds [\d,]+$"):
         open_pictures(f"kittens:{count}", (3, side, side))

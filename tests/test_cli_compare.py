@@ -87,7 +87,8 @@ def test_a_killed_comparison_ends_with_the_same_numbers(
     command = ["compare", "kittens:60", "--betas", "2", "0.05", *SMALL, "--epochs", "9", "--out"]
     program = f"""
 import sys, torch
-from easyvae import cli, processes
+from easyvae import cli
+from easyvae.training import distributed as processes
 torch.set_num_threads(1)  # sums depend on how they are shared out
 processes.bfloat16_is_fast = lambda device: {chosen_precision == "bfloat16"}
 sys.exit(cli.main())

@@ -9,11 +9,11 @@ import pytest
 import torch
 
 from easyvae import VAE, fit
-from easyvae.blocks import ACTIVATIONS, NORMS
 from easyvae.cli import COMMANDS, common, main, make_parser
 from easyvae.losses import RECONSTRUCTION_TERMS
-from easyvae.optim import DEFAULT_BATCH_SIZE, DEFAULT_LR
-from easyvae.processes import choose_precision
+from easyvae.model.network import ACTIVATIONS, NORMS
+from easyvae.training.distributed import choose_precision
+from easyvae.training.optim import DEFAULT_BATCH_SIZE, DEFAULT_LR
 
 
 def parser_of(command: str) -> argparse.ArgumentParser:

@@ -9,8 +9,8 @@ import torch
 from torch import Tensor
 
 from easyvae import VAE, BetaLoss, VAEOutput
-from easyvae.checkpoint import ModelFileError
 from easyvae.comparison import compare
+from easyvae.core.files import ModelFileError
 from easyvae.kittens import draw_kittens
 from easyvae.training import NonFiniteError
 
@@ -79,7 +79,7 @@ def test_a_stopped_comparison_goes_on_and_ends_with_the_same_numbers(
     kittens: Tensor, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, stop: int
 ) -> None:
     """Killed at a step of the first or the second model, and called again."""
-    from easyvae.trainer import Trainer
+    from easyvae.training.trainer import Trainer
 
     whole = compare(kittens, betas=[1, 0.1], out=tmp_path / "whole", **SMALL)
     step, count = Trainer.step, 0
@@ -242,7 +242,7 @@ def test_models_that_were_stopped_go_on_in_the_next_call(
     kittens: Tensor, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """In a notebook the same dictionary is passed again: its models are as they were."""
-    from easyvae.trainer import Trainer
+    from easyvae.training.trainer import Trainer
 
     torch.manual_seed(0)
     models = {"small": (VAE([8], 4, image_size=16), BetaLoss(0.1))}
@@ -339,7 +339,7 @@ def test_features_that_are_none_fail_before_any_training(
     kittens: Tensor, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A mistake in the user's function does not cost hours."""
-    monkeypatch.setattr("easyvae.comparison.trials.fit", None)
+    monkeypatch.setattr("easyvae.comparison.run.fit", None)
     with pytest.raises(ValueError, match="`features` returned"):
         compare(kittens, betas=[1], features=lambda x: x.mean(), **SMALL)
 

@@ -16,8 +16,9 @@ import pytest
 from PIL import Image, PngImagePlugin
 from PIL.Image import Exif
 
-from easyvae.data import ImageError, pictures, read_image
-from easyvae.data.pictures import flatten
+from easyvae.data import ImageError, read_image
+from easyvae.data import decode as pictures
+from easyvae.data.decode import flatten
 
 RNG = np.random.default_rng(0)
 WHITE = [255, 255, 255]

@@ -13,16 +13,10 @@ import pytest
 import torch
 from PIL import Image
 
-from easyvae.data import (
-    ImageError,
-    Pictures,
-    inspect_pictures,
-    load_pictures,
-    read_image,
-    scan,
-)
+from easyvae.core.tensor_file import read_tensors, write_tensors
+from easyvae.data import ImageError, Pictures, inspect_pictures, load_pictures, read_image
 from easyvae.data import cache as caching
-from easyvae.files import read_tensors, write_tensors
+from easyvae.data import load as scan
 
 SHAPE = (3, 8, 8)
 

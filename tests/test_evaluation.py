@@ -7,7 +7,7 @@ from torch import Tensor
 from easyvae import VAE, BetaLoss, fit
 from easyvae.data import Pictures, Sample
 from easyvae.evaluation import FIGURES, Evaluator, evaluate
-from easyvae.evaluation.halfway import known_pairs, measure_halfway
+from easyvae.evaluation.measures import known_pairs, measure_halfway
 from easyvae.kittens import draw_kittens
 from easyvae.latents import Posterior
 

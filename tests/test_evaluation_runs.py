@@ -10,10 +10,11 @@ import torch
 from torch import Tensor
 
 from easyvae import VAE, fit
+from easyvae.core.files import ModelFileError
 from easyvae.data import Images, Pictures, split
-from easyvae.data.store import digest_rows
-from easyvae.evaluation.runs import Division, divide_as_run, read_run
-from easyvae.files import ModelFileError
+from easyvae.data.pictures import digest_rows
+from easyvae.training.open_data import Division, divide_as_run
+from easyvae.training.run_folder import read_run
 
 
 def train(out: Path, images: Tensor, **arguments: Any) -> None:

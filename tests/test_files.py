@@ -16,10 +16,11 @@ import pytest
 import safetensors.torch
 import torch
 
-from easyvae import VAE, files
-from easyvae.checkpoint import ModelFileError
-from easyvae.files import open_tensors, read_json, read_tensors, write_file, write_tensors
-from easyvae.history import History
+from easyvae import VAE
+from easyvae.core import files
+from easyvae.core.files import ModelFileError, read_json, write_file
+from easyvae.core.tensor_file import open_tensors, read_tensors, write_tensors
+from easyvae.training import History
 
 TENSORS = {
     "weight": torch.randn(4, 3),

@@ -10,7 +10,8 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from torch import nn
 
-from easyvae.geometry import Stage, as_int, per_layer, plan_stages, smallest_size
+from easyvae.core.checks import as_int
+from easyvae.model.geometry import Stage, per_layer, plan_stages, smallest_size
 
 LAYERS = st.lists(
     st.integers(1, 4).flatmap(lambda s: st.tuples(st.integers(s, 7), st.just(s))),

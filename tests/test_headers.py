@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 import torch
 
-from easyvae.headers import DTYPES, parse_entries, parse_json
+from easyvae.core.files import parse_json
+from easyvae.core.tensor_file import DTYPES, parse_entries
 
 GOOD = {
     "a": {"dtype": "F32", "shape": [2, 3], "data_offsets": [4, 28]},
@@ -145,7 +146,7 @@ HOSTILE: dict[str, tuple[int | None, str]] = {
 MEASURE = """
 import gc, json, os, sys, time, tracemalloc
 from easyvae import VAE
-from easyvae.checkpoint import ModelFileError
+from easyvae.core.files import ModelFileError
 
 def field(name):
     for line in open("/proc/self/status"):

@@ -5,8 +5,9 @@ from pathlib import Path
 import pytest
 
 from easyvae import History
-from easyvae.files import ModelFileError
-from easyvae.history import COLUMNS, Row, describe_row
+from easyvae.core.files import ModelFileError
+from easyvae.training import Row
+from easyvae.training.history import COLUMNS, describe_row
 
 HEADER = (",".join(COLUMNS) + "\n").encode()
 

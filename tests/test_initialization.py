@@ -7,8 +7,8 @@ import torch
 from torch import Tensor, nn
 
 from easyvae import VAE, BetaLoss, VAEOutput
-from easyvae.initialization import principal_start
 from easyvae.kittens import draw_kittens
+from easyvae.training import principal_start
 
 NEVER_WORSE = 1.03  # times the error of the principal components themselves
 

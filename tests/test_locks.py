@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from easyvae.files import ModelFileError
-from easyvae.locks import drop_lock, take_lock
+from easyvae.core.files import ModelFileError
+from easyvae.core.locks import drop_lock, take_lock
 
 
 def test_there_is_one_holder(tmp_path: Path) -> None:
@@ -67,7 +67,7 @@ def test_what_is_no_file_is_no_lock(
 ORPHANED = """
 import os, signal, sys, time
 from pathlib import Path
-from easyvae.locks import take_lock
+from easyvae.core.locks import take_lock
 
 take_lock(Path(sys.argv[1]))
 child = os.fork()

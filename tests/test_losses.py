@@ -12,8 +12,7 @@ from torch.distributions import Bernoulli, Laplace, Normal
 from torch.distributions import kl_divergence as reference_kl
 
 from easyvae import VAE, BetaLoss, LossTerms, VAEOutput
-from easyvae.losses import RECONSTRUCTION_TERMS, kl_divergence
-from easyvae.schedules import LinearWarmup
+from easyvae.losses import RECONSTRUCTION_TERMS, LinearWarmup, kl_divergence
 
 TERMS = sorted(RECONSTRUCTION_TERMS)
 SEEDS = st.integers(0, 2**31)

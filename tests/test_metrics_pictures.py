@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from easyvae.metrics import checks, laplacian_energy, mse, psnr, sharpness
+from easyvae.metrics import images, laplacian_energy, mse, psnr, sharpness
 
 SHAPES = [(3, 1, 40), (4, 3, 8, 9), (2, 1, 28, 28), (2, 2, 5, 6, 7)]
 EVERY_SHAPE = pytest.mark.parametrize("shape", SHAPES, ids=str)
@@ -124,7 +124,7 @@ def test_pieces_do_not_change_the_result(monkeypatch: pytest.MonkeyPatch) -> Non
     x, y = torch.rand(7, 3, 8, 8, requires_grad=True), torch.rand(7, 3, 8, 8)
     whole = mse(x, y)
     (gradient,) = torch.autograd.grad(whole.sum(), x)
-    monkeypatch.setattr(checks, "_PIECE_VALUES", 2 * 192)
+    monkeypatch.setattr(images, "_PIECE_VALUES", 2 * 192)
     assert torch.equal(mse(x, y), whole)
     assert torch.equal(torch.autograd.grad(mse(x, y).sum(), x)[0], gradient)
 

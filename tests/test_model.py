@@ -15,11 +15,11 @@ import torch
 from torch import Tensor, nn
 
 from easyvae import VAE, BetaLoss, Posterior, VAEOutput, interpolate
-from easyvae.blocks import ACTIVATIONS
-from easyvae.checkpoint import ModelFileError
-from easyvae.files import TensorFile, read_tensors, write_tensors
+from easyvae.core.files import ModelFileError
+from easyvae.core.tensor_file import TensorFile, read_tensors, write_tensors
 from easyvae.losses import kl_divergence
-from easyvae.model_file import FORMAT_VERSION
+from easyvae.model.file import FORMAT_VERSION
+from easyvae.model.network import ACTIVATIONS
 
 MODELS: dict[str, dict[str, Any]] = {
     "digits": {"channels": [8, 16], "latent": 4, "image_size": 28, "in_channels": 1},
@@ -1071,7 +1071,7 @@ def test_other_halves_may_take_their_places() -> None:
 
 def test_a_large_set_goes_through_in_pieces(monkeypatch: pytest.MonkeyPatch) -> None:
     """Without gradients, encode and decode of many images equal those of their pieces."""
-    monkeypatch.setattr("easyvae.model.PIECE", 8)
+    monkeypatch.setattr("easyvae.model.vae.PIECE", 8)
     model = VAE([4, 8], 3, image_size=(9, 12)).eval()
     x = torch.randint(0, 256, (21, 3, 9, 12), dtype=torch.uint8)
     with torch.no_grad():

@@ -21,12 +21,7 @@ from easyvae.latents import (
     traverse,
 )
 from easyvae.losses import LaplacianPyramid, kl_divergence
-from easyvae.metrics import (
-    active_units,
-    frechet_distance,
-    nearest_distance,
-    normal_log_density,
-)
+from easyvae.metrics import active_units, frechet_distance, nearest_distance, normal_log_density
 from easyvae.model import VAEOutput
 
 DTYPES = [torch.float16, torch.bfloat16, torch.float32, torch.float64]

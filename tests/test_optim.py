@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from torch import nn
 
 from easyvae import VAE
-from easyvae.optim import Muon, default_optimizer, lr_factor, orthogonalize
+from easyvae.training import Muon, default_optimizer, lr_factor, orthogonalize
 
 
 @given(

@@ -11,7 +11,7 @@ import torch
 from safetensors.torch import load_file
 
 import two_processes
-from easyvae.processes import bfloat16_is_fast, choose_device, choose_precision
+from easyvae.training.distributed import bfloat16_is_fast, choose_device, choose_precision
 
 
 def torchrun(*args: str, cwd: Path) -> "subprocess.CompletedProcess[str]":

@@ -1,11 +1,8 @@
 """The public names are the documented ones, and importing them loads nothing else."""
 
-import ast
 import inspect
 import subprocess
 import sys
-from graphlib import TopologicalSorter
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -157,26 +154,3 @@ def test_the_import_is_silent() -> None:
 def test_the_version_is_a_version() -> None:
     """Three numbers, at least."""
     assert all(part.isdigit() for part in easyvae.__version__.split(".")[:3])
-
-
-def test_imports_go_one_way() -> None:
-    """No module of the package needs, to be imported, one that needs it: there is no circle."""
-    root = Path(easyvae.__file__).parent
-    wanted: dict[str, set[tuple[str, str]]] = {}
-    for file in root.rglob("*.py"):
-        parts = file.relative_to(root.parent).with_suffix("").parts
-        name = ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
-        wanted[name] = {
-            (str(node.module), f"{node.module}.{alias.name}")
-            for node in ast.parse(file.read_text(encoding="utf-8")).body
-            if isinstance(node, ast.ImportFrom)
-            for alias in node.names
-        }
-    graph = {
-        # What is imported is a module of ours, or a name in one.
-        name: {whole if whole in wanted else module for module, whole in pairs}
-        & (wanted.keys() - {"easyvae"})
-        for name, pairs in wanted.items()
-    }
-    assert graph["easyvae.model"] >= {"easyvae.geometry", "easyvae.latents"}
-    TopologicalSorter(graph).prepare()  # raises an error that shows the circle

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from easyvae import VAE, BetaLoss
-from easyvae.schedules import Cyclical, LinearWarmup
+from easyvae.losses import Cyclical, LinearWarmup
 
 SHARES = st.floats(0.01, 1)
 BETAS = st.floats(0, 100)

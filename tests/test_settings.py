@@ -18,9 +18,8 @@ import torch
 from torch import Tensor, nn
 
 from easyvae import BetaLoss
-from easyvae.losses import LaplacianPyramid
-from easyvae.schedules import Cyclical, LinearWarmup
-from easyvae.settings import Description, compare
+from easyvae.losses import Cyclical, LaplacianPyramid, LinearWarmup
+from easyvae.training.description import Description, compare
 
 SCALE = 2.0
 

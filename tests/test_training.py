@@ -19,15 +19,14 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset, TensorDataset
 
 from easyvae import VAE, BetaLoss, History, fit, interpolate
-from easyvae.checkpoint import ModelFileError
+from easyvae.core.files import ModelFileError
+from easyvae.core.tensor_file import read_tensors, write_tensors
 from easyvae.data import Batches, Pictures, Warp, split
-from easyvae.files import read_tensors, write_tensors
-from easyvae.history import COLUMNS
-from easyvae.losses import LaplacianPyramid
-from easyvae.optim import Muon
-from easyvae.schedules import Cyclical, LinearWarmup
-from easyvae.trainer import CLIP, NonFiniteError, Trainer
-from easyvae.training import RunState, choose_warp
+from easyvae.losses import Cyclical, LaplacianPyramid, LinearWarmup
+from easyvae.training import Muon, NonFiniteError, RunState
+from easyvae.training.history import COLUMNS
+from easyvae.training.loop import choose_warp
+from easyvae.training.trainer import CLIP, Trainer
 
 SHAPE = (1, 8, 8)
 
@@ -799,7 +798,7 @@ class TestRunFolder:
         ]
         resumed = small_model()
         with monkeypatch.context() as patch:
-            patch.setattr("easyvae.training.principal_start", stop)
+            patch.setattr("easyvae.training.loop.principal_start", stop)
             run(resumed, out=tmp_path)
         assert same_weights(resumed, whole)
 

@@ -20,11 +20,13 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from easyvae import VAE, BetaLoss, checkpoint, cli, fit, training
+from easyvae import VAE, BetaLoss, cli, fit
+from easyvae.core.locks import drop_lock, take_lock
 from easyvae.data import Warp
-from easyvae.locks import drop_lock, take_lock
-from easyvae.processes import choose_processes
-from easyvae.trainer import Trainer
+from easyvae.training import loop as training
+from easyvae.training import run_folder as checkpoint
+from easyvae.training.distributed import choose_processes
+from easyvae.training.trainer import Trainer
 
 COMMAND = [
     *("train", "kittens:60", "--channels", "4", "8", "--latent", "2", "--image-size", "16"),

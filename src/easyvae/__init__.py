@@ -12,14 +12,13 @@ import importlib
 import importlib.util
 import typing
 
-from easyvae.version import __version__
+from easyvae.core.version import __version__
 
 if typing.TYPE_CHECKING:
-    from easyvae.history import History
     from easyvae.latents import Posterior, interpolate, lerp, reparameterize, slerp
     from easyvae.losses import BetaLoss, LossTerms
     from easyvae.model import VAE, VAEOutput
-    from easyvae.training import fit
+    from easyvae.training import History, fit
 
 __all__ = [  # noqa: RUF022  # sorted as `sorted` does, which is the documented order
     "BetaLoss",
@@ -38,7 +37,7 @@ __all__ = [  # noqa: RUF022  # sorted as `sorted` does, which is the documented 
 
 _HOMES = {
     "BetaLoss": "losses",
-    "History": "history",
+    "History": "training",
     "LossTerms": "losses",
     "Posterior": "latents",
     "VAE": "model",

@@ -13,10 +13,10 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor, nn
 
-from easyvae.checks import as_path, missing
-from easyvae.files import write_file
+from easyvae.core.checks import as_path, missing
+from easyvae.core.files import write_file
+from easyvae.core.version import __version__
 from easyvae.model import VAE
-from easyvae.version import __version__
 
 MAX_BYTES = 2**31 - 1
 """What one ONNX file can hold: it counts bytes in 32 bits, of which one is the sign."""

@@ -38,8 +38,8 @@ def _adamw(rate: float) -> Change:
     @contextmanager
     def changed() -> Iterator[None]:
         with (
-            mock.patch("easyvae.training.default_optimizer", make),
-            mock.patch("easyvae.training.DEFAULT_LR", rate),
+            mock.patch("easyvae.training.loop.default_optimizer", make),
+            mock.patch("easyvae.training.loop.DEFAULT_LR", rate),
         ):
             yield
 
@@ -59,9 +59,17 @@ VARIANTS: dict[str, tuple[dict[str, Any], dict[str, Any], Change]] = {
     "random start": ({}, {"start": "random"}, nullcontext),
     "AdamW at 0.001": ({}, {}, _adamw(1e-3)),
     "AdamW at 0.0003": ({}, {}, _adamw(3e-4)),
-    "dense layers at the full rate": ({}, {}, _patched("easyvae.optim._share", lambda p: 1.0)),
-    "constant rate": ({}, {}, _patched("easyvae.trainer.lr_factor", lambda step, steps: 1.0)),
-    "no warm-up": ({}, {}, _patched("easyvae.trainer.lr_factor", _cosine)),
+    "dense layers at the full rate": (
+        {},
+        {},
+        _patched("easyvae.training.optim._share", lambda p: 1.0),
+    ),
+    "constant rate": (
+        {},
+        {},
+        _patched("easyvae.training.trainer.lr_factor", lambda step, steps: 1.0),
+    ),
+    "no warm-up": ({}, {}, _patched("easyvae.training.trainer.lr_factor", _cosine)),
     "twice the rate": ({}, {"lr": 4e-3}, nullcontext),
     "half the rate": ({}, {"lr": 1e-3}, nullcontext),
     "batches of 64": ({}, {"batch_size": 64}, nullcontext),
@@ -70,13 +78,13 @@ VARIANTS: dict[str, tuple[dict[str, Any], dict[str, Any], Change]] = {
     "random start, no warm-up": (
         {},
         {"start": "random"},
-        _patched("easyvae.trainer.lr_factor", _cosine),
+        _patched("easyvae.training.trainer.lr_factor", _cosine),
     ),
     "batch norm": ({"norm": "batch"}, {}, nullcontext),
     "batch norm, no warm-up": (
         {"norm": "batch"},
         {},
-        _patched("easyvae.trainer.lr_factor", _cosine),
+        _patched("easyvae.training.trainer.lr_factor", _cosine),
     ),
 }
 

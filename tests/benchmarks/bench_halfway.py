@@ -31,7 +31,7 @@ from torch import Tensor
 
 from easyvae import VAE, BetaLoss, fit, lerp, slerp
 from easyvae.data import Pictures, Warp
-from easyvae.evaluation.halfway import known_pairs
+from easyvae.evaluation.measures import known_pairs
 from easyvae.kittens import draw_kitten_pairs
 from easyvae.metrics import halfway_score
 from easyvae.plots import save_images

@@ -36,14 +36,15 @@ from harness import Figures, main, measure, spread, take_turns, write
 from PIL import Image
 
 from easyvae import VAE, BetaLoss
-from easyvae.checkpoint import Progress
 from easyvae.data import load_pictures
-from easyvae.feeds import SourceOpener
+from easyvae.data.load import Progress
 from easyvae.kittens import draw_kittens
-from easyvae.optim import DEFAULT_BATCH_SIZE, DEFAULT_LR, default_optimizer
-from easyvae.processes import SingleProcess
-from easyvae.reporter import Reporter
-from easyvae.trainer import Trainer
+from easyvae.training import default_optimizer
+from easyvae.training.console import Reporter
+from easyvae.training.distributed import SingleProcess
+from easyvae.training.open_data import SourceOpener
+from easyvae.training.optim import DEFAULT_BATCH_SIZE, DEFAULT_LR
+from easyvae.training.trainer import Trainer
 
 CHUNK = 1000
 WARM_UP, STEPS = 20, 300

@@ -52,7 +52,7 @@ def ours(arguments: argparse.Namespace) -> Figures:
     of `fit` and what it does at an epoch's end are not among its steps.
     """
     from easyvae import VAE, BetaLoss, fit
-    from easyvae.optim import default_optimizer
+    from easyvae.training import default_optimizer
 
     images = _images(arguments)
     shape, channels, latent = MODELS[arguments.model]

@@ -52,13 +52,13 @@ from PIL import Image
 
 from easyvae import VAE, History, fit
 from easyvae.app.latents_cache import TensorCache, open_mixture
-from easyvae.checkpoint import ModelFileError, RunFolder
+from easyvae.core.files import ModelFileError
+from easyvae.core.tensor_file import read_tensors, write_tensors
 from easyvae.data import ImageError, inspect_pictures, load_pictures, read_image
 from easyvae.data.cache import Cache, FileRows
-from easyvae.data.store import Report
-from easyvae.evaluation.runs import read_run
-from easyvae.files import read_tensors, write_tensors
-from easyvae.trainer import NonFiniteError
+from easyvae.data.pictures import Report
+from easyvae.training import NonFiniteError, RunFolder
+from easyvae.training.run_folder import read_run
 
 LONGEST = 10
 """Seconds of CPU for one file; a minute by the clock, in which a busy machine does as much."""

@@ -21,8 +21,9 @@ from typing import Any
 import numpy as np
 import torch
 
-from easyvae import VAE, BetaLoss, fit, training
-from easyvae.checkpoint import RunFolder
+from easyvae import VAE, BetaLoss, fit
+from easyvae.training import RunFolder
+from easyvae.training import loop as training
 
 
 class EnoughError(Exception):

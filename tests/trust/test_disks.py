@@ -13,9 +13,9 @@ import pytest
 import torch
 
 from easyvae import VAE, fit
-from easyvae.checkpoint import MAX_HEADER
-from easyvae.files import read_tensors
+from easyvae.core.tensor_file import read_tensors
 from easyvae.training import RunState
+from easyvae.training.run_folder import MAX_HEADER
 
 EPOCHS = 4
 

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from easyvae import VAE
-from easyvae.checkpoint import ModelFileError
+from easyvae.core.files import ModelFileError
 from easyvae.data import ImageError, inspect_pictures, load_pictures
 
 sys.path.insert(0, str(Path(__file__).parent))

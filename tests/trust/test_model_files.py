@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from easyvae import VAE
-from easyvae.checkpoint import ModelFileError
+from easyvae.core.files import ModelFileError
 
 
 def refused(path: Path, data: bytes) -> None:

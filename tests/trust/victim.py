@@ -22,10 +22,12 @@ from typing import Any, Literal
 import torch
 import torch._dynamo  # an optimizer's first call does, for seconds: once, here, for all attempts
 
-from easyvae import VAE, BetaLoss, History, fit, training
-from easyvae.checkpoint import MAX_HEADER, RunFolder
-from easyvae.files import read_tensors
-from easyvae.trainer import Trainer
+from easyvae import VAE, BetaLoss, History, fit
+from easyvae.core.tensor_file import read_tensors
+from easyvae.training import RunFolder
+from easyvae.training import loop as training
+from easyvae.training.run_folder import MAX_HEADER
+from easyvae.training.trainer import Trainer
 
 EPOCHS = 6
 STEPS = 6

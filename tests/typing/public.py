@@ -30,7 +30,7 @@ from easyvae.latents import (
     principal_directions,
     traverse,
 )
-from easyvae.schedules import Cyclical, LinearWarmup
+from easyvae.losses import Cyclical, LinearWarmup
 
 
 def models(x: Tensor, sizes: Sequence[int]) -> None:

@@ -6,7 +6,7 @@ own:
     app = create_app({"cats": VAE.load("runs/cats")}, load_pictures("cats", (3, 64, 64)))
 """
 
-from easyvae.checks import missing
+from easyvae.core.checks import missing
 
 try:
     import starlette  # noqa: F401  # asked for here once, and not in each module
@@ -15,6 +15,6 @@ except ImportError as error:
     raise missing("the mixer", "starlette", "uvicorn", "h11", "Pillow") from error
 
 from easyvae.app.server import create_app
-from easyvae.app.serving import serve
+from easyvae.app.uvicorn_server import serve
 
 __all__ = ["create_app", "serve"]

@@ -10,8 +10,9 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from easyvae.core.files import ModelFileError
+from easyvae.core.tensor_file import open_tensors, write_tensors
 from easyvae.data import Pictures
-from easyvae.files import ModelFileError, open_tensors, write_tensors
 from easyvae.latents import GaussianMixture, eval_mode, reparameterize
 from easyvae.model import VAE
 

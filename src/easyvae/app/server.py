@@ -1,4 +1,4 @@
-"""The ASGI application of the mixer."""
+"""The ASGI application of the mixer, and its routes."""
 
 from collections.abc import AsyncIterator, Collection, Mapping
 from contextlib import asynccontextmanager
@@ -10,15 +10,41 @@ from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
+from starlette.routing import Route
 
-from easyvae.app.assets import read_assets
+from easyvae.app.endpoints import (
+    Asset,
+    MapRoutes,
+    MixRoutes,
+    PageRoutes,
+    PictureRoutes,
+    read_assets,
+)
 from easyvae.app.errors import RequestError
-from easyvae.app.guards import Guard
-from easyvae.app.mixer import Mixer
-from easyvae.app.reception import SECONDS
-from easyvae.app.routes import make_routes
+from easyvae.app.security import Guard
+from easyvae.app.state import Mixer
+from easyvae.app.uploads import SECONDS
 from easyvae.data import Pictures
 from easyvae.model import VAE
+
+__all__ = ["make_routes"]
+
+
+def make_routes(mixer: Mixer, assets: dict[str, Asset]) -> list[Route]:
+    """Returns every route of one mixer.
+
+    Args:
+        mixer: The mixer.
+        assets: The files of the page.
+    """
+    pictures = PictureRoutes(mixer)
+    answering = [PageRoutes(mixer, assets), pictures, MixRoutes(mixer), MapRoutes(mixer)]
+    routes = [
+        Route(path, handler, methods=["GET"])
+        for group in answering
+        for path, handler in group.table().items()
+    ]
+    return [*routes, Route("/api/uploads", pictures.upload, methods=["POST"])]
 
 
 def create_app(

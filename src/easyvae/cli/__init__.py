@@ -11,9 +11,9 @@ from typing import Any, NoReturn
 
 from easyvae.cli import app, compare, demo, evaluate, export, info, mix, sample, train
 from easyvae.cli.common import Help
-from easyvae.signals import Terminated
-from easyvae.text import printable
-from easyvae.version import __version__
+from easyvae.core.files import printable
+from easyvae.core.signals import Terminated
+from easyvae.core.version import __version__
 
 COMMANDS = {
     "demo": demo,

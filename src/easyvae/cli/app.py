@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from easyvae.cli.common import DEMO, add_device, kittens_in, open_pictures
-from easyvae.text import printable
+from easyvae.core.files import printable
 
 WILDCARDS = frozenset({"0.0.0.0", "::"})
 LOOPBACK = frozenset({"127.0.0.1", "localhost", "::1"})
@@ -42,11 +42,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> None:
     """Serves the page until Ctrl-C."""
-    from easyvae.app.checking import check_models
     from easyvae.app.server import create_app
-    from easyvae.app.serving import listen, serve
+    from easyvae.app.state import check_models
+    from easyvae.app.uvicorn_server import listen, serve
     from easyvae.model import VAE
-    from easyvae.processes import choose_device
+    from easyvae.training.distributed import choose_device
 
     if not 0 <= args.port <= 65535:
         raise ValueError(f"--port (={args.port}) must be from 0 to 65535")
@@ -115,7 +115,7 @@ def find_models(given: list[str]) -> dict[str, Path]:
 
 
 def _models_at(path: Path) -> list[tuple[str, Path]]:
-    from easyvae.comparison.names import file_name
+    from easyvae.comparison.result import file_name
 
     if path.is_dir() and not (path / "model.safetensors").is_file():
         files = sorted((path / "models").glob("*.safetensors"))
@@ -146,7 +146,7 @@ def pictures_of_run(file: Path, host: str) -> str:
     Raises:
         ValueError: If the user has not agreed, or cannot be asked; it says what to pass.
     """
-    from easyvae.evaluation.runs import read_run
+    from easyvae.training.run_folder import read_run
 
     run = read_run(file)
     if run is None or run.pictures is None:
@@ -187,7 +187,7 @@ def title_of(path: str) -> str:
 
 def _record(path: Path) -> dict[str, Any]:
     """Reads a JSON object, if there is one."""
-    from easyvae.files import read_json
+    from easyvae.core.files import read_json
 
     try:
         return read_json(path)

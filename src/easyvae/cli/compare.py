@@ -84,7 +84,7 @@ def run(args: argparse.Namespace) -> None:
     """Trains, measures, and writes the report."""
     from easyvae.comparison import compare
     from easyvae.model import VAE
-    from easyvae.plots.figures import new_figure
+    from easyvae.plots.style import new_figure
 
     size = args.image_size[0] if len(args.image_size) == 1 else args.image_size
     defaults = {
@@ -139,7 +139,7 @@ def read_models(
     """
     import torch
 
-    from easyvae.files import read_json
+    from easyvae.core.files import read_json
     from easyvae.losses import BetaLoss
     from easyvae.model import VAE
 

@@ -30,7 +30,7 @@ def _check_folder(out: Path, model: "VAE") -> None:
     Raises:
         ValueError: If the folder holds another run than a demo's.
     """
-    from easyvae.files import read_json
+    from easyvae.core.files import read_json
 
     settings = out / "run.json"
     if settings.is_file():
@@ -43,7 +43,7 @@ def run(args: argparse.Namespace) -> None:
     """Draws, trains, and writes the pictures."""
     import torch
 
-    from easyvae.cli.drawn import open_kittens
+    from easyvae.cli.common import open_kittens
     from easyvae.data import Pictures, Warp
     from easyvae.kittens import draw_kittens
     from easyvae.latents import interpolate

@@ -10,7 +10,7 @@ from easyvae.cli.common import add_device, add_path, add_seed, open_pictures
 
 if TYPE_CHECKING:
     from easyvae.data import Pictures
-    from easyvae.evaluation.runs import Division
+    from easyvae.training.open_data import Division
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -38,10 +38,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> None:
     """Measures, and prints the figures."""
-    from easyvae.comparison.tables import TABLES
     from easyvae.evaluation import evaluate
+    from easyvae.evaluation.figures import TABLES
     from easyvae.model import VAE
-    from easyvae.processes import choose_device
+    from easyvae.training.distributed import choose_device
 
     model = VAE.load(args.model, device=choose_device(args.device))
     pictures, division = _open(args.path, args.model, model.input_shape)
@@ -86,7 +86,8 @@ def run(args: argparse.Namespace) -> None:
 
 def _open(path: str, model: str, shape: tuple[int, ...]) -> "tuple[Pictures, Division | None]":
     """Opens pictures, and finds out what the run that the model comes from has made of them."""
-    from easyvae.evaluation.runs import divide_as_run, read_run
+    from easyvae.training.open_data import divide_as_run
+    from easyvae.training.run_folder import read_run
 
     run = read_run(model)
     pictures = open_pictures(path, shape)

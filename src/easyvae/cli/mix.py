@@ -30,7 +30,7 @@ def run(args: argparse.Namespace) -> None:
     from easyvae.latents import interpolate
     from easyvae.model import VAE
     from easyvae.plots import save_animation, save_images
-    from easyvae.processes import choose_device
+    from easyvae.training.distributed import choose_device
 
     model = VAE.load(args.model, device=choose_device(args.device))
     a, b = read_pictures([args.a, args.b], model)

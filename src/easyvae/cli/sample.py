@@ -47,8 +47,8 @@ def run(args: argparse.Namespace) -> None:
 
     from easyvae.model import VAE
     from easyvae.plots import save_images
-    from easyvae.plots.sheets import check_pixels
-    from easyvae.processes import choose_device
+    from easyvae.plots.images import check_pixels
+    from easyvae.training.distributed import choose_device
 
     if args.components is not None and args.images is None:
         raise ValueError(

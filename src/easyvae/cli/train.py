@@ -30,8 +30,8 @@ from easyvae.cli.common import (
 )
 
 if TYPE_CHECKING:
-    from easyvae.history import History
     from easyvae.model import VAE
+    from easyvae.training import History
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -201,7 +201,7 @@ def run(args: argparse.Namespace) -> None:
 
 def write_curves(history: "History", folder: Path) -> Path | None:
     """Draws the curves of a run into its folder, if matplotlib is there."""
-    from easyvae.files import write_file
+    from easyvae.core.files import write_file
 
     try:
         figure = history.plot()
@@ -220,7 +220,7 @@ def _one_or_all(values: list[int]) -> int | list[int]:
 
 
 def _beta(args: argparse.Namespace) -> Any:
-    from easyvae.schedules import Cyclical, LinearWarmup
+    from easyvae.losses import Cyclical, LinearWarmup
 
     if args.warmup is not None:
         if not 0 < args.warmup <= 1:

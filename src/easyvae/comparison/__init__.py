@@ -6,6 +6,6 @@ found.save()
 """
 
 from easyvae.comparison.result import Comparison, Result
-from easyvae.comparison.trials import compare
+from easyvae.comparison.run import compare
 
 __all__ = ["Comparison", "Result", "compare"]

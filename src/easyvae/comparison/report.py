@@ -6,8 +6,8 @@ from collections.abc import Mapping, Sequence
 from html import escape
 from typing import Any
 
-from easyvae.comparison.tables import RANKS, TABLES, Column, Table, cells, shown_columns
 from easyvae.evaluation import Figures
+from easyvae.evaluation.figures import RANKS, TABLES, Column, Table, cells, shown_columns
 
 PICTURES = {
     "reconstructions": (

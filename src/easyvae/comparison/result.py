@@ -1,8 +1,10 @@
-"""What a comparison found: its models, figures, pictures and report."""
+"""Names of models, and of their files."""
 
 import io
 import json
 import math
+import re
+import unicodedata
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from os import PathLike
@@ -12,20 +14,30 @@ from typing import TYPE_CHECKING, Any, Literal
 import torch
 from torch import Tensor
 
-from easyvae.comparison.names import file_name
 from easyvae.comparison.report import render_report, render_table
-from easyvae.comparison.tables import describe_table, summary_columns
+from easyvae.core.files import write_file
+from easyvae.core.version import __version__
 from easyvae.evaluation import Evaluation, Figures
-from easyvae.files import write_file
-from easyvae.history import History
+from easyvae.evaluation.figures import describe_table, summary_columns
 from easyvae.latents import eval_mode, interpolate
 from easyvae.losses import BetaLoss
 from easyvae.model import VAE
 from easyvae.plots import plot_grid, plot_latents, plot_rate_distortion
-from easyvae.version import __version__
+from easyvae.training import History
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
+
+
+def file_name(name: str) -> str:
+    """Returns a file name without an ending for a model's name.
+
+    Example:
+        >>> file_name("beta 0.05"), file_name("../v3")
+        ('beta-0.05', 'v3')
+    """
+    name = unicodedata.normalize("NFC", name)
+    return re.sub(r"[^\w.]+", "-", name).strip("-.") or "model"
 
 
 @dataclass(frozen=True)

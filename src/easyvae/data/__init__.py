@@ -9,14 +9,13 @@ Everything becomes one store, `Pictures`, or is streamed from a user's own `Data
         batch.images  # (128, 3, 64, 64), uint8
 """
 
-from easyvae.data.arrays import check_range
 from easyvae.data.batches import Batch, Batches, Sample, split
+from easyvae.data.convert import as_pictures, check_range
+from easyvae.data.decode import ImageError, read_image
 from easyvae.data.inspection import Inspection, inspect_pictures
+from easyvae.data.load import load_pictures
 from easyvae.data.loaders import LoaderBatches, split_loader
-from easyvae.data.pictures import ImageError, read_image
-from easyvae.data.rows import as_pictures
-from easyvae.data.scan import load_pictures
-from easyvae.data.store import Images, Pictures, Report
+from easyvae.data.pictures import Images, Pictures, Report
 from easyvae.data.warp import Warp
 
 __all__ = [

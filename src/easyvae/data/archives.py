@@ -14,9 +14,9 @@ import zipfile
 from collections.abc import Callable
 from pathlib import Path
 
-from easyvae.data.pictures import MAX_BYTES, ImageError
-from easyvae.data.runs import RUN_FAULT, RunFolders
-from easyvae.text import printable
+from easyvae.core.files import printable
+from easyvae.data.decode import MAX_BYTES, ImageError
+from easyvae.data.own_folders import RUN_FAULT, RunFolders
 
 MAX_DIRECTORY = 32 * 2**20
 MAX_RATIO = 100

@@ -8,8 +8,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from easyvae.data.random_state import mixed_seed
-from easyvae.data.store import Pictures
+from easyvae.core.seeds import mixed_seed
+from easyvae.data.pictures import Pictures
 
 
 class Batch(NamedTuple):

@@ -33,14 +33,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from easyvae.data.store import Pictures, Report, digest_bytes, digest_rows
-from easyvae.files import (
-    TensorFile,
-    flush_folder,
-    open_regular,
-    open_tensors,
-    write_tensors,
-)
+from easyvae.core.files import flush_folder, open_regular
+from easyvae.core.tensor_file import TensorFile, open_tensors, write_tensors
+from easyvae.data.pictures import Pictures, Report, digest_bytes, digest_rows
 
 _FORMAT = 2
 _MAX_HEADER = 100_000_000  # of a description: it holds the names of all unreadable pictures

@@ -8,9 +8,9 @@ from os import PathLike
 
 import numpy as np
 
-from easyvae.data.pictures import ImageError, flatten, open_picture
+from easyvae.data.decode import ImageError, flatten, open_picture
+from easyvae.data.pictures import counted, listed
 from easyvae.data.sources import open_source
-from easyvae.data.store import counted, listed
 
 _NEARLY_BLACK = 8
 

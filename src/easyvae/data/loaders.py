@@ -16,10 +16,10 @@ from torch.utils.data import (
     Subset,
 )
 
+from easyvae.core.seeds import RandomState, generators_of, mixed_seed
 from easyvae.data.batches import Batch, check_rank, share, split_digests
-from easyvae.data.random_state import RandomState, generators_of, mixed_seed
-from easyvae.data.rows import as_pictures, batch_images
-from easyvae.data.store import Pictures, digest_rows
+from easyvae.data.convert import as_pictures, batch_images
+from easyvae.data.pictures import Pictures, digest_rows
 
 PROBE = 64
 """By so many images a loader's data are known again when a run is resumed."""

@@ -1,260 +1,210 @@
-"""One picture: from a file, or bytes that claim to be one, to the pixels a model takes."""
+"""The store: every picture of a data set as one tensor, with what was found on the way to it."""
 
-import contextlib
-import io
-import stat
-from collections.abc import Iterator, Sequence
-from os import PathLike
-from pathlib import Path
-from typing import TYPE_CHECKING
+import functools
+import hashlib
+import os
+from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
+from torch import Tensor
 
-from easyvae.data.containers import reduce_file
-from easyvae.data.pillow import import_pillow, quiet_pillow
-from easyvae.text import printable
+from easyvae.core.files import printable
 
-if TYPE_CHECKING:
-    from PIL import Image
-
-# Opened by content, whatever the name says: Pillow knows some fifty formats, and the ones left
-# out (EPS, which starts Ghostscript, among them) are a risk without a use here.
-FORMATS = ("JPEG", "PNG", "WEBP")
-EXTENSIONS = frozenset({".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp"})
-MAX_PIXELS = 89_000_000
-MAX_SIDE = 1_000_000
-"""Largest width or height: a decoded row takes some twenty bytes beyond its pixels."""
-MAX_BYTES = 128 * 2**20
-
-# EXIF orientation -> name of the transposition that puts the picture upright.
-_UPRIGHT = {
-    2: "FLIP_LEFT_RIGHT",
-    3: "ROTATE_180",
-    4: "FLIP_TOP_BOTTOM",
-    5: "TRANSPOSE",
-    6: "ROTATE_270",
-    7: "TRANSVERSE",
-    8: "ROTATE_90",
-}
-_ORIENTATION = 0x0112
-_BAND = 2**20  # pixels converted at a time
+# Rows are hashed, checked and measured in pieces of about this size, so that a store larger than
+# memory is never brought into it whole.
+_PIECE = 2**24
+_LISTED = 5
 
 
-class ImageError(ValueError):
-    """A picture, or a collection of them, that cannot be read.
+@dataclass(frozen=True)
+class Report:
+    """What a scan of a folder or archive found. `str(report)` is the line or two to show.
 
     Attributes:
-        path: the file, folder or archive member at fault.
-        fault: what is wrong with it, in one line.
+        pictures: readable pictures, byte-identical copies included.
+        copies: how many of them are byte-identical copies of an earlier one.
+        dropped: whether the copies were left out of the store.
+        unreadable: (name, reason) of each picture that could not be read.
+        skipped: (name, reason) of archive members that were not to be read.
+        ignored: how many files of other kinds there were.
+        note: anything else worth a line.
+        runs: how many folders were left out since a run or comparison of easyvae is in them.
 
     Example:
-        >>> print(ImageError("cats/7.jpg", "the file is empty"))
-        cats/7.jpg: the file is empty
+        >>> print(Report(pictures=1205, copies=7, unreadable=(("a.jpg", "the file is empty"),)))
+        1,205 pictures, 7 byte-identical copies (dropped), 1 unreadable
+        unreadable: a.jpg (the file is empty)
     """
 
-    def __init__(self, path: str | PathLike[str], fault: str) -> None:
-        """Keeps both arguments in `args`, so that the error survives pickling by a worker."""
-        super().__init__(str(path), fault)
-        self.path = str(path)
-        self.fault = fault
+    pictures: int
+    copies: int = 0
+    dropped: bool = True
+    unreadable: tuple[tuple[str, str], ...] = ()
+    skipped: tuple[tuple[str, str], ...] = ()
+    ignored: int = 0
+    note: str = ""
+    runs: int = 0
 
     def __str__(self) -> str:
-        """Returns the path and the fault as one printable line."""
-        return f"{printable(self.path)}: {self.fault}"
+        """Returns the counts, and at most five names for each kind of trouble."""
+        fate = "dropped" if self.dropped else "kept"
+        counts = [
+            counted(self.pictures, "picture"),
+            counted(self.copies, "byte-identical copy", "byte-identical copies")
+            + (f" ({fate})" if self.copies else ""),
+            f"{len(self.unreadable):,} unreadable",
+        ]
+        if self.ignored:
+            counts.append(counted(self.ignored, "other file") + " ignored")
+        if self.runs:
+            counts.append(counted(self.runs, "run folder") + " left out")
+        lines = [", ".join(counts)]
+        if self.unreadable:
+            lines.append("unreadable: " + listed(self.unreadable))
+        if self.skipped:
+            lines.append("skipped: " + listed(self.skipped))
+        return "\n".join([*lines, self.note] if self.note else lines)
 
 
-def read_image(
-    source: str | PathLike[str] | bytes,
-    shape: Sequence[int],
-    *,
-    background: tuple[int, int, int] = (255, 255, 255),
-    name: str = "picture",
-    max_pixels: int = MAX_PIXELS,
-) -> NDArray[np.uint8]:
-    """Reads one JPEG, PNG or WEBP picture as the pixels of an image of the given shape.
-
-    The picture is decoded in full, turned upright by its EXIF orientation, laid over `background`
-    where it is transparent, reduced from 16 to 8 bits by scale, converted to grey or RGB,
-    cropped about its centre to the shape's aspect ratio and resized with a Lanczos filter. One
-    that has the right size already keeps its pixels bit for bit. Of an animation the first frame
-    is read. Colour profiles are ignored.
-
-    Args:
-        source: a path, or a file's content.
-        shape: `(C, H, W)`, with 1 (grey) or 3 (RGB) channels.
-        background: the red, green and blue (0 to 255) shown through transparent pixels.
-        name: what errors call a `source` given as bytes.
-        max_pixels: how many pixels the file may have, at most 89 million.
-
-    Returns:
-        Pixels from 0 to 255, `(C, H, W)`.
-
-    Raises:
-        ImageError: it is no such picture, is damaged or cut short, or has more than `max_pixels`,
-            128 MB, a million pixels along a side, or far more scans than any real JPEG (all of
-            it seen before anything is decoded). The message names the path and the fault.
-        ImportError: Pillow is missing.
+def counted(count: int, one: str, many: str = "") -> str:
+    """Returns a count with its noun.
 
     Example:
-        >>> import io
-        >>> from PIL import Image
-        >>> file = io.BytesIO()
-        >>> Image.new("RGB", (200, 100), "red").save(file, "PNG")
-        >>> read_image(file.getvalue(), (3, 64, 64))[:, 0, 0].tolist()
-        [255, 0, 0]
+        >>> counted(1, "picture"), counted(14205, "picture")
+        ('1 picture', '14,205 pictures')
     """
-    shape = picture_shape(shape)
-    if not isinstance(source, bytes):
-        name = str(source)
-        source = read_file(source)
-    most = min(max_pixels, MAX_PIXELS)
-    with open_picture(source, name, at_least=4 * max(shape[1:]), max_pixels=most) as image:
-        return to_pixels(image, shape, background=background)
+    return f"{count:,} {one if count == 1 else many or one + 's'}"
 
 
-def read_file(path: str | PathLike[str]) -> bytes:
-    """Returns the content of a file of at most `MAX_BYTES`.
+def listed(faults: tuple[tuple[str, str], ...]) -> str:
+    """Returns the first five (name, reason) pairs on one line, and how many more there are.
 
-    Raises:
-        ImageError: the file is missing, unreadable, too large or no regular file.
+    Example:
+        >>> listed((("a.jpg", "cut short"), ("b.jpg", "encrypted")))
+        'a.jpg (cut short), b.jpg (encrypted)'
     """
-    try:
-        # A FIFO or device would block for ever: looked at before it is opened.
-        status = Path(path).stat()
-        if not stat.S_ISREG(status.st_mode):
-            raise ImageError(path, "not a regular file")
-        with Path(path).open("rb") as file:
-            data = file.read(MAX_BYTES + 1)
-    except (OSError, ValueError) as error:
-        if isinstance(error, ImageError):
-            raise
-        reason = getattr(error, "strerror", None) or str(error)
-        raise ImageError(path, reason[:1].lower() + reason[1:]) from error
-    if len(data) > MAX_BYTES:
-        raise ImageError(path, f"larger than {MAX_BYTES // 2**20} MB")
-    return data
+    shown = [f"{printable(name)} ({printable(reason)})" for name, reason in faults[:_LISTED]]
+    more = len(faults) - len(shown)
+    return ", ".join(shown) + (f" and {more:,} more" if more else "")
 
 
-def picture_shape(shape: Sequence[int]) -> tuple[int, int, int]:
-    """Returns `shape` as a tuple, once it is known to be one that a picture file can fill.
+class Images(Protocol):
+    """Images (N, C, *spatial) that need not be in memory at once; a tensor is one such thing."""
 
-    Raises:
-        ValueError: it is not (1 or 3, height, width).
-    """
-    sizes = tuple(shape)
-    if len(sizes) != 3 or sizes[0] not in (1, 3) or min(sizes) < 1:
-        raise ValueError(
-            f"`shape` (={sizes}) must have 1 or 3 channels and two sizes, (C, H, W), "
-            "to be filled from picture files; give other data as an array or tensor"
-        )
-    return sizes
+    def __len__(self) -> int:
+        """Returns how many there are."""
+
+    def __getitem__(self, rows: slice, /) -> Tensor:
+        """Returns some of them."""
 
 
-@contextlib.contextmanager
-def open_picture(
-    data: bytes, name: str, *, at_least: int | None = None, max_pixels: int = MAX_PIXELS
-) -> Iterator["Image.Image"]:
-    """Decodes a picture file's bytes, and turn whatever goes wrong with it into an `ImageError`.
+class Pictures:
+    """A set of images in one tensor: what `fit` trains on.
 
     Args:
-        data: the file's content.
-        name: what errors call it.
-        at_least: a JPEG may be decoded at a half, quarter or eighth of its size as long as both
-            sides keep this many pixels; `None` decodes it at full size.
-        max_pixels: how many pixels it may have.
+        images: `(N, C, *spatial)`, uint8 (0 to 255) or float32 (in the data's own range).
+        digests: `(N, 16)` uint8, equal for equal images; `None` computes them.
+        names: the file each image came from, if it came from one.
+        report: what the scan that found them reports.
+        flip: mirror images at random along the last axis, in training only.
+        origin: what was opened to get them: a folder or archive, or a name such as "kittens".
+
+    Example:
+        >>> import torch
+        >>> pictures = Pictures(torch.zeros(5, 1, 28, 28, dtype=torch.uint8))
+        >>> len(pictures), pictures.gather(torch.tensor([4, 0])).shape
+        (5, torch.Size([2, 1, 28, 28]))
     """
-    pillow = import_pillow()
-    too_large = f"over the limit of {max_pixels / 1e6:.0f} megapixels"
-    if not data:
-        raise ImageError(name, "the file is empty")
-    try:
-        data = reduce_file(data)
-    except ValueError as error:
-        raise ImageError(name, str(error)) from None
-    with quiet_pillow:
-        try:
-            with pillow.open(io.BytesIO(data), formats=FORMATS) as image:
-                width, height = image.size
-                if width * height > max_pixels:
-                    raise ImageError(name, f"{width} x {height} pixels is {too_large}")
-                if max(width, height) > MAX_SIDE:
-                    raise ImageError(
-                        name, f"{width} x {height} pixels: a side may have {MAX_SIDE:,}"
-                    )
-                if at_least and min(image.size) >= 2 * at_least:
-                    image.draft(None, (at_least, at_least))  # does nothing but for JPEG
-                image.load()
-                yield image
-        except ImageError:
-            raise
-        except pillow.DecompressionBombError as error:  # Pillow's own limit, seen on opening
-            raise ImageError(name, f"its size is {too_large}") from error
-        except pillow.UnidentifiedImageError as error:
-            raise ImageError(name, "not a JPEG, PNG or WEBP picture") from error
-        # Any exception at all can come out of a decoder fed with hostile bytes.
-        except Exception as error:
-            fault = " ".join(str(error).split()) or type(error).__name__
-            raise ImageError(name, f"cannot be decoded: {printable(fault)}") from error
+
+    images: Tensor
+    digests: NDArray[np.uint8]
+    names: list[str] | None
+    report: Report | None
+    flip: bool
+    origin: str | None
+
+    def __init__(
+        self,
+        images: Tensor,
+        *,
+        digests: NDArray[np.uint8] | None = None,
+        names: list[str] | None = None,
+        report: Report | None = None,
+        flip: bool = False,
+        origin: str | None = None,
+    ) -> None:
+        """Holds the images as they are: nothing is copied."""
+        self.images = images
+        self.digests = digest_rows(images) if digests is None else digests
+        self.names = names
+        self.report = report
+        self.flip = flip
+        self.origin = origin
+
+    def __len__(self) -> int:
+        """Returns how many images there are."""
+        return len(self.images)
+
+    def __repr__(self) -> str:
+        """Returns the shape and type in one line."""
+        kind = str(self.images.dtype).removeprefix("torch.")
+        flip = ", flip=True" if self.flip else ""
+        return f"Pictures({tuple(self.images.shape)}, {kind}{flip})"
+
+    @functools.cached_property
+    def fingerprint(self) -> str:
+        """A hex digest that changes with the images' content, order, shape or type."""
+        digest = hashlib.sha256(f"{tuple(self.images.shape)} {self.images.dtype}".encode())
+        digest.update(np.ascontiguousarray(self.digests).data)
+        return digest.hexdigest()
+
+    def gather(self, indices: Tensor) -> Tensor:
+        """Returns the images at `indices`, in that order and as a copy.
+
+        Args:
+            indices: whole numbers, `(n,)`.
+
+        Returns:
+            `(n, C, *spatial)`, in the store's own type.
+        """
+        return self.images[indices]
 
 
-def to_pixels(
-    image: "Image.Image",
-    shape: tuple[int, int, int],
-    *,
-    background: tuple[int, int, int] = (255, 255, 255),
-) -> NDArray[np.uint8]:
-    """Returns a decoded picture's pixels, upright, opaque, cropped and resized: `(C, H, W)`."""
-    from PIL import Image, ImageOps
-
-    channels, height, width = shape
-    try:
-        turn = _UPRIGHT.get(image.getexif().get(_ORIENTATION, 1))
-    except Exception:  # Damaged EXIF, of which Pillow raises anything, does not spoil the pixels.
-        turn = None
-    flat = flatten(image, "L" if channels == 1 else "RGB", background)
-    if turn is not None:
-        flat = flat.transpose(Image.Transpose[turn])
-    if flat.size != (width, height):
-        flat = ImageOps.fit(flat, (width, height), Image.Resampling.LANCZOS)
-    pixels = np.asarray(flat).reshape(height, width, channels)
-    return pixels.transpose(2, 0, 1).copy()  # (C, H, W): grey would be Pillow's own memory
+def pieces(images: Tensor) -> Iterable[slice]:
+    """Returns slices that cut `(N, ...)` into pieces of about 16 MB each."""
+    row = max(1, images[:1].numel() * images.element_size())
+    step = max(1, _PIECE // row)
+    return (slice(start, start + step) for start in range(0, len(images), step))
 
 
-def flatten(
-    image: "Image.Image", mode: str, background: tuple[int, int, int] = (255, 255, 255)
-) -> "Image.Image":
-    """Converts any of Pillow's modes to 8-bit grey or RGB, without transparency.
+def digest_rows(images: Tensor) -> NDArray[np.uint8]:
+    """Returns a 128-bit hash of each row's bytes, `(N, 16)`.
 
-    Band by band: on the way there are several copies, which for a large picture as a whole would
-    take many times its size.
+    Example:
+        >>> import torch
+        >>> a, b, c = digest_rows(torch.tensor([[1.0, 2.0], [2.0, 1.0], [1.0, 2.0]]))
+        >>> bool((a == c).all()), bool((a == b).all())
+        (True, False)
     """
-    from PIL import Image
+    digests = np.empty((len(images), 16), np.uint8)
 
-    if image.mode == mode and not image.has_transparency_data:
-        return image
-    flat = Image.new(mode, image.size)
-    rows = max(1, _BAND // image.width)
-    for top in range(0, image.height, rows):
-        box = (0, top, image.width, min(top + rows, image.height))
-        flat.paste(_flatten_band(image.crop(box), mode, background), box)
-    return flat
+    def fill(piece: slice) -> None:
+        rows = images[piece].contiguous().numpy()
+        rows = rows.reshape(len(rows), -1).view(np.uint8)
+        for index, row in enumerate(rows, start=piece.start):
+            digests[index] = digest_bytes(row)
+
+    # Hashing lets go of the interpreter's lock.
+    with ThreadPoolExecutor(min(8, os.cpu_count() or 1), "easyvae-digest") as pool:
+        for _ in pool.map(fill, pieces(images)):
+            pass  # but for an error, which comes out here
+    return digests
 
 
-def _flatten_band(
-    image: "Image.Image", mode: str, background: tuple[int, int, int]
-) -> "Image.Image":
-    from PIL import Image
-
-    if image.mode.startswith("I"):
-        # 16-bit grey, which Pillow's own conversion clips at 255.
-        values = np.asarray(image).astype(np.int64).clip(0, 65535)
-        clear = image.info.get("transparency")
-        image = Image.fromarray(((values + 128) // 257).astype(np.uint8))
-        if isinstance(clear, int):
-            alpha = Image.fromarray(np.where(values == clear, 0, 255).astype(np.uint8))
-            image = Image.merge("LA", (image, alpha))
-    if image.has_transparency_data:
-        canvas = Image.new("RGBA", image.size, (*background, 255))
-        image = Image.alpha_composite(canvas, image.convert("RGBA"))
-    return image if image.mode == mode else image.convert(mode)
+def digest_bytes(data: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """Returns a 128-bit hash of the bytes of a contiguous array, `(16,)`."""
+    return np.frombuffer(hashlib.blake2b(data.data, digest_size=16).digest(), np.uint8)

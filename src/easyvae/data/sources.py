@@ -8,10 +8,10 @@ from os import PathLike
 from pathlib import Path
 from typing import Protocol
 
-from easyvae.checks import as_path
+from easyvae.core.checks import as_path
 from easyvae.data.archives import Archive, archive_fingerprint
-from easyvae.data.pictures import EXTENSIONS, ImageError, read_file
-from easyvae.data.runs import RUN_FAULT, is_run
+from easyvae.data.decode import EXTENSIONS, ImageError, read_file
+from easyvae.data.own_folders import RUN_FAULT, is_run
 
 _LITTER = frozenset({"thumbs.db", "desktop.ini", "__macosx"})
 _ENDINGS = tuple(EXTENSIONS)

@@ -5,15 +5,18 @@ from typing import Any, Literal
 import torch
 
 from easyvae import metrics
+from easyvae.core.checks import as_int
+from easyvae.core.seeds import mixed_seed
 from easyvae.data import Images, Sample, as_pictures
-from easyvae.data.random_state import mixed_seed
 from easyvae.evaluation.figures import FIGURES, Evaluation, Figures
-from easyvae.evaluation.halfway import measure_halfway
-from easyvae.evaluation.interpolations import measure_interpolations
-from easyvae.evaluation.reconstructions import measure_reconstructions
-from easyvae.evaluation.reference import Reference
-from easyvae.evaluation.samples import fit_mixture, measure_samples
-from easyvae.geometry import as_int
+from easyvae.evaluation.measures import (
+    Reference,
+    fit_mixture,
+    measure_halfway,
+    measure_interpolations,
+    measure_reconstructions,
+    measure_samples,
+)
 from easyvae.latents import eval_mode
 from easyvae.metrics import Features
 from easyvae.model import VAE

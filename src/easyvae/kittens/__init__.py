@@ -6,12 +6,7 @@ that one clipped division turns it into a soft-edged mask at any size. Only `+ -
 rounding touch the pixels: the same kitten has the same bits however many are drawn beside it.
 """
 
-from easyvae.kittens.drawing import (
-    KittenPairs,
-    draw_kitten_pairs,
-    draw_kittens,
-    paint_kittens,
-)
+from easyvae.kittens.drawing import KittenPairs, draw_kitten_pairs, draw_kittens, paint_kittens
 from easyvae.kittens.markings import PATTERNS
 from easyvae.kittens.tables import COATS, EYES, RANGES, Coat
 

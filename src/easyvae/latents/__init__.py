@@ -1,11 +1,17 @@
 """Tools for latent vectors, for models that encode and decode as `Autoencoder` has it."""
 
+from easyvae.latents.autoencoder import (
+    Autoencoder,
+    Posterior,
+    embed,
+    eval_mode,
+    is_single,
+    reparameterize,
+)
 from easyvae.latents.directions import attribute_direction, principal_directions
+from easyvae.latents.manipulation import edit, interpolate, mix, traverse
 from easyvae.latents.mixture import GaussianMixture
-from easyvae.latents.models import Autoencoder, embed, eval_mode, is_single
 from easyvae.latents.paths import blend, lerp, slerp
-from easyvae.latents.pictures import edit, interpolate, mix, traverse
-from easyvae.latents.posterior import Posterior, reparameterize
 
 __all__ = [
     "Autoencoder",

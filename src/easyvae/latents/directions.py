@@ -3,9 +3,8 @@
 import torch
 from torch import Tensor
 
-from easyvae.checks import check_floats, unit_for, widest
-from easyvae.geometry import as_int
-from easyvae.latents.checks import saturated
+from easyvae.core.checks import as_int, check_floats, unit_for, widest
+from easyvae.latents.paths import saturated
 
 
 def principal_directions(latents: Tensor, count: int = 6) -> Tensor:

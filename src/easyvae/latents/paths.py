@@ -6,8 +6,7 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from easyvae.checks import check_floats, widest
-from easyvae.latents.checks import as_numbers, saturated
+from easyvae.core.checks import as_numbers, check_floats, widest
 
 
 def lerp(a: Tensor, b: Tensor, t: float | Tensor | Sequence[float]) -> Tensor:
@@ -260,3 +259,9 @@ def _across(d: Tensor) -> Tensor:
         return torch.zeros_like(d)  # on a line there is nothing across
     axis = torch.zeros_like(d).scatter_(-1, d.abs().argmin(-1, keepdim=True), 1.0)
     return axis - (axis * d).sum(-1, keepdim=True) * d
+
+
+def saturated(x: Tensor, dtype: torch.dtype) -> Tensor:
+    """Brings numbers to a dtype, and those beyond its range to its largest ones."""
+    limits = torch.finfo(dtype)
+    return x.to(dtype).clamp(limits.min, limits.max)

@@ -4,10 +4,9 @@ Every term is summed over an image and never averaged over pixels, so that beta 
 for images of any size, and beta = 1 is the negative evidence lower bound (ELBO).
 """
 
-from easyvae.losses.beta import BetaLoss, BetaSchedule, LossTerms
-from easyvae.losses.kl import kl_divergence
+from easyvae.losses.beta import BetaLoss, BetaSchedule, LossTerms, kl_divergence
 from easyvae.losses.pyramid import LaplacianPyramid, laplacian_levels
-from easyvae.losses.terms import (
+from easyvae.losses.reconstruction import (
     RECONSTRUCTION_TERMS,
     Output,
     ReconstructionTerm,
@@ -16,12 +15,15 @@ from easyvae.losses.terms import (
     gaussian_nll,
     squared_error,
 )
+from easyvae.losses.schedules import Cyclical, LinearWarmup
 
 __all__ = [
     "RECONSTRUCTION_TERMS",
     "BetaLoss",
     "BetaSchedule",
+    "Cyclical",
     "LaplacianPyramid",
+    "LinearWarmup",
     "LossTerms",
     "Output",
     "ReconstructionTerm",

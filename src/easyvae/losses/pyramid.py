@@ -8,8 +8,16 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from easyvae.losses.arguments import as_weight, shown, weigh
-from easyvae.losses.terms import Output, ReconstructionTerm, as_term, sum_image, unit_of
+from easyvae.core.checks import as_weight
+from easyvae.losses.reconstruction import (
+    Output,
+    ReconstructionTerm,
+    as_term,
+    shown,
+    sum_image,
+    unit_of,
+    weigh,
+)
 
 _CONVOLVE: dict[int, Callable[..., Tensor]] = {1: F.conv1d, 2: F.conv2d, 3: F.conv3d}
 _TRANSPOSED: dict[int, Callable[..., Tensor]] = {

@@ -1,18 +1,16 @@
 """Measures of a model's images, likelihoods, latents and paths: pure functions of tensors."""
 
-from easyvae.metrics.features import Features, random_features
-from easyvae.metrics.frechet import frechet_distance
-from easyvae.metrics.halfway import HalfWay, halfway_score
-from easyvae.metrics.importance import LogLikelihood, importance_weighted_log_likelihood
+from easyvae.metrics.features import Features, frechet_distance, random_features
+from easyvae.metrics.images import laplacian_energy, mse, psnr, sharpness, ssim
 from easyvae.metrics.latents import active_units, kl_per_dimension
 from easyvae.metrics.likelihood import (
+    LogLikelihood,
     bernoulli_log_likelihood,
     bits_per_dimension,
+    importance_weighted_log_likelihood,
     normal_log_density,
 )
-from easyvae.metrics.paths import evenness, nearest_distance, step_lengths
-from easyvae.metrics.pictures import laplacian_energy, mse, psnr, sharpness
-from easyvae.metrics.similarity import ssim
+from easyvae.metrics.paths import HalfWay, evenness, halfway_score, nearest_distance, step_lengths
 
 __all__ = [
     "Features",

@@ -5,8 +5,7 @@ import math
 import torch
 from torch import Tensor
 
-from easyvae.checks import unit_for, widest
-from easyvae.metrics.checks import check_rows, check_same_shape
+from easyvae.core.checks import check_rows, check_same_shape, unit_for, widest
 
 
 def kl_per_dimension(mean: Tensor, log_var: Tensor) -> Tensor:

@@ -7,7 +7,7 @@ files, pixel by pixel, and need Pillow alone.
 
 from easyvae.plots.curves import plot_history, plot_latents, plot_rate_distortion
 from easyvae.plots.grids import plot_grid, plot_images, plot_interpolation, plot_reconstructions
-from easyvae.plots.sheets import pair_rows, save_animation, save_images, sheet
+from easyvae.plots.images import pair_rows, save_animation, save_images, sheet
 
 __all__ = [
     "pair_rows",

@@ -1,18 +1,27 @@
 """Figures of numbers: of a training, and of models side by side."""
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from torch import Tensor
 
-from easyvae.history import History
-from easyvae.plots.figures import TRAINING, VALIDATION, colour, new_figure, tidy
+from easyvae.plots.style import TRAINING, VALIDATION, colour, new_figure, tidy
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 
-def plot_history(history: History) -> "Figure":
+class Columns(Protocol):
+    """What can be drawn over the epochs: an `easyvae.History`, or a table of the same columns."""
+
+    def __len__(self) -> int:
+        """Returns the number of epochs."""
+
+    def __getitem__(self, column: str) -> list[float | int | None]:
+        """Returns a column, one value per epoch."""
+
+
+def plot_history(history: Columns) -> "Figure":
     """Draws the loss, its reconstruction term and its KL term over the epochs.
 
     Args:

@@ -1,0 +1,129 @@
+"""What is computed in the background, once for each model, while the page is in use."""
+
+import logging
+import threading
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from queue import SimpleQueue
+from time import sleep
+from typing import TypeVar
+
+from torch import Tensor
+
+from easyvae.app.jobs import Pending, give_way
+from easyvae.app.latent_map import Atlas, embed_neighbours
+from easyvae.app.latents_cache import TensorCache, open_latents, open_mixture
+from easyvae.app.served_model import Served
+from easyvae.core.files import printable
+from easyvae.data import Pictures
+from easyvae.latents import GaussianMixture
+
+T = TypeVar("T")
+
+
+_log = logging.getLogger(__name__)
+
+
+class StoppedError(Exception):
+    """The server is going down."""
+
+
+class Preparation:
+    """A thread that computes the latents of a set, then mixtures, then the maps asked for.
+
+    What fails is said in the log, and to those who ask for it; all else goes on.
+
+    Args:
+        models: The models.
+        pictures: The set.
+        cache: Where it is kept.
+        idle: Tells whether no request is at work: they go first.
+    """
+
+    def __init__(
+        self,
+        models: Sequence[Served],
+        pictures: Pictures,
+        cache: TensorCache,
+        idle: Callable[[], bool],
+    ) -> None:
+        """Begins."""
+        self._models = models
+        self._pictures = pictures
+        self._cache = cache
+        self._idle = idle
+        self._stopped = threading.Event()
+        self._asked: set[Served] = set()
+        self._tasks: SimpleQueue[Served | None] = SimpleQueue()
+        # A daemon: t-SNE knows no way of being interrupted.
+        self._thread = threading.Thread(target=self._run, daemon=True)
+        self._thread.start()
+
+    def lay_out(self, served: Served) -> None:
+        """Asks for a model's t-SNE map; more than once is of no effect."""
+        if served not in self._asked:
+            self._asked.add(served)
+            self._tasks.put(served)
+
+    def stop(self) -> None:
+        """Ends the work as soon as that can be."""
+        self._stopped.set()
+        self._tasks.put(None)
+        self._thread.join(timeout=5)
+
+    def _run(self) -> None:
+        give_way()
+        with suppress(StoppedError):
+            for served in self._models:
+                self._compute(served.blender.atlas, self._embed, served)
+            for served in self._models:
+                if len(served.samples):
+                    self._compute(served.blender.mixture, self._fit, served)
+            while (task := self._tasks.get()) is not None:
+                self._compute(task.layout, self._lay_out, task)
+
+    def _compute(
+        self, pending: Pending[T], compute: Callable[[Served], T], served: Served
+    ) -> None:
+        if self._stopped.is_set():
+            raise StoppedError
+        if pending.value is not None:
+            return
+        try:
+            pending.value = compute(served)
+        except StoppedError:
+            raise
+        except Exception as error:  # whatever it is, the rest of the page works without
+            _log.exception("the model %s: something failed that is computed once", served.name)
+            pending.failed = printable(f"{served.name}: {error}")
+
+    def _embed(self, served: Served) -> Atlas:
+        def progress(done: int) -> None:
+            served.done = done
+            for _ in range(100):  # requests go first, but not for ever
+                if self._idle():
+                    break
+                sleep(0.002)
+            if self._stopped.is_set():
+                raise StoppedError
+
+        model = served.blender.model
+        means, served.samples = open_latents(
+            model, self._pictures, self._cache, served.key, progress
+        )
+        atlas = Atlas(means)
+        _ = atlas.plane
+        return atlas
+
+    def _fit(self, served: Served) -> GaussianMixture:
+        mixture = open_mixture(served.samples, self._cache, served.key)
+        served.samples = served.samples[:0].clone()
+        return mixture
+
+    def _lay_out(self, served: Served) -> Tensor:
+        name = f"map-{served.key}"
+        known = self._cache.load(name, {"layout": (len(self._pictures), 2)})
+        if known is None:
+            known = {"layout": embed_neighbours(served.blender.atlas.get().means)}
+            self._cache.save(name, known)
+        return known["layout"]

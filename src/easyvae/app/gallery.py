@@ -1,0 +1,141 @@
+"""The set of pictures: originals, captions, and thumbnails on sheets."""
+
+import hashlib
+import math
+from collections import OrderedDict
+from collections.abc import Iterable
+from threading import Lock
+
+import torch
+from torch import Tensor
+from torch.nn.functional import interpolate
+
+from easyvae.app.errors import RequestError
+from easyvae.core.files import printable
+from easyvae.data import Pictures
+from easyvae.data.pictures import pieces
+from easyvae.plots.images import encode_images, to_bytes
+
+THUMB = 64
+"""Longest side of a thumbnail, in pixels; smaller pictures stay as they are."""
+COLUMNS = 16
+PER_SHEET = 256
+AT_ONCE = 64
+"""Pictures in one answer; fewer if they are larger than 512 x 512, but never under 16."""
+_PIXELS = AT_ONCE * 512 * 512
+_KEPT = 48  # sheets of some 150 kB: those of 12,000 pictures
+
+
+class Library:
+    """The pictures that the page offers.
+
+    Args:
+        pictures: The set, (N, 1 or 3, H, W).
+        title: What to call it.
+
+    Attributes:
+        pictures: The set.
+        title: What to call it, printable: a folder's name may be no text at all.
+        shape: (C, H, W).
+        thumb: Height and width of a thumbnail.
+        at_once: How many pictures may be in one answer.
+        id: Of the pictures and their names: what is shown under it never changes.
+    """
+
+    def __init__(self, pictures: Pictures, title: str) -> None:
+        """Looks at the shape; nothing is drawn yet."""
+        self.pictures = pictures
+        self.title = printable(title)
+        self.shape: tuple[int, ...] = tuple(pictures.images.shape[1:])
+        height, width = self.shape[1:]
+        scale = min(1.0, THUMB / max(height, width))
+        self.thumb = max(1, round(height * scale)), max(1, round(width * scale))
+        self.at_once = max(16, min(AT_ONCE, _PIXELS // (height * width)))
+        named = repr((pictures.fingerprint, pictures.names))
+        self.id = hashlib.sha256(named.encode()).hexdigest()[:12]
+        self._sheets: OrderedDict[int, bytes] = OrderedDict()
+        self._colours = b""
+        self._lock = Lock()
+
+    def __len__(self) -> int:
+        """Returns how many pictures there are."""
+        return len(self.pictures)
+
+    @property
+    def sheets(self) -> int:
+        """How many sheets the thumbnails fill."""
+        return math.ceil(len(self) / PER_SHEET)
+
+    def original(self, number: int) -> Tensor:
+        """Returns a picture as it is in the set, (C, H, W) in its own type.
+
+        Raises:
+            RequestError: If there is none of that number.
+        """
+        if not 0 <= number < len(self):
+            raise RequestError(
+                404, "no_such_picture", f"there is no picture {number}: there are {len(self)}"
+            )
+        return self.pictures.images[number]
+
+    def caption(self, number: int) -> str:
+        """Returns the file name of a picture, or nothing if it came from no file."""
+        names = self.pictures.names
+        return "" if names is None else printable(names[number])
+
+    def captions(self, sheet: int) -> list[str]:
+        """Returns the captions of the pictures on a sheet."""
+        return [self.caption(number) for number in self._on_sheet(sheet)]
+
+    def sheet(self, sheet: int) -> bytes:
+        """Returns a sheet of up to 256 thumbnails, 16 in a row, as a JPEG.
+
+        Raises:
+            RequestError: If there are fewer sheets.
+        """
+        rows = self._on_sheet(sheet)
+        with self._lock:
+            if sheet in self._sheets:
+                self._sheets.move_to_end(sheet)
+                return self._sheets[sheet]
+        drawn = self.thumbnails(rows)
+        with self._lock:
+            self._sheets[sheet] = drawn
+            while len(self._sheets) > _KEPT:
+                self._sheets.popitem(last=False)
+        return drawn
+
+    def thumbnails(self, numbers: Iterable[int]) -> bytes:
+        """Returns a sheet of chosen thumbnails, 16 in a row, as a JPEG.
+
+        Raises:
+            RequestError: If there is no picture of one of the numbers.
+        """
+        thumbs = torch.cat([self._shrink(self.original(number)[None]) for number in numbers])
+        # Without subsampling: the colour of one thumbnail must not bleed into the next.
+        return encode_images(thumbs, "JPEG", columns=COLUMNS, gap=0, quality=82, subsampling=0)
+
+    def colours(self) -> bytes:
+        """Returns the average red, green and blue of each picture's middle, three bytes each."""
+        if not self._colours:
+            height, width = self.shape[1:]
+            rows = slice(height // 4, height - height // 4)
+            columns = slice(width // 4, width - width // 4)
+            parts = []
+            for piece in pieces(self.pictures.images):
+                middle = to_bytes(self.pictures.images[piece])[:, :, rows, columns]
+                parts.append(middle.float().mean((2, 3)).round().to(torch.uint8))
+            means = torch.cat(parts)  # (N, C)
+            self._colours = means.expand(-1, 3).contiguous().numpy().tobytes()
+        return self._colours
+
+    def _on_sheet(self, sheet: int) -> range:
+        if not 0 <= sheet < self.sheets:
+            raise RequestError(404, "no_such_sheet", f"there are {self.sheets} sheets")
+        return range(sheet * PER_SHEET, min(len(self), (sheet + 1) * PER_SHEET))
+
+    def _shrink(self, image: Tensor) -> Tensor:
+        pixels = to_bytes(image)
+        if pixels.shape[2:] != self.thumb:
+            pixels = interpolate(pixels, self.thumb, mode="bilinear", antialias=True)
+        return pixels

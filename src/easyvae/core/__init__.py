@@ -1,0 +1,1 @@
+"""What every room stands on and knows of no model: checks, files, locks, seeds."""

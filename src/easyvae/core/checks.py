@@ -1,0 +1,291 @@
+"""Checks of arguments, with errors that say what would be right."""
+
+import math
+import operator
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+
+def as_path(name: str, path: Any) -> Path:
+    """Returns the path that an argument is.
+
+    Raises:
+        TypeError: If it is not a path.
+        ValueError: If it is empty, as an unset variable of a shell is: for Python that would be
+            the current folder.
+
+    Example:
+        >>> as_path("out", "")
+        Traceback (most recent call last):
+            ...
+        ValueError: `out` (='') is empty; it must be a path, and '.' is the current folder
+    """
+    if not isinstance(path, str | os.PathLike):
+        raise TypeError(f"`{name}` (={path!r}) must be a path, not {type(path).__name__}")
+    if not os.fspath(path):
+        raise ValueError(
+            f"`{name}` (={path!r}) is empty; it must be a path, and '.' is the current folder"
+        )
+    return Path(path)
+
+
+def check_tensor(name: str, x: Tensor) -> None:
+    """Checks that `x` is a tensor.
+
+    Raises:
+        TypeError: If it is not.
+    """
+    if not isinstance(x, Tensor):
+        raise TypeError(f"`{name}` must be a tensor, not {type(x).__name__}; try torch.as_tensor")
+
+
+def check_floats(name: str, x: Tensor) -> None:
+    """Checks that `x` is a float tensor.
+
+    Raises:
+        TypeError: If it is not.
+    """
+    if not isinstance(x, Tensor) or not x.is_floating_point():
+        kind = x.dtype if isinstance(x, Tensor) else type(x).__name__
+        raise TypeError(f"`{name}` must be a float tensor, not {kind}")
+
+
+def unit_for(*tensors: Tensor) -> float:
+    """Returns a power of two, over which the largest magnitude is from 1 to 2; 1 for zeros.
+
+    Where squares of huge or of tiny numbers would leave a float's range, those of the numbers over
+    this unit do not, and a power of two costs no digits.
+
+    Example:
+        >>> unit_for(torch.tensor([3.0, -5.0]), torch.zeros(2))
+        4.0
+    """
+    largest = max(float(x.detach().abs().max()) if x.numel() else 0.0 for x in tensors)
+    return math.ldexp(1.0, math.frexp(largest)[1] - 1) if largest else 1.0
+
+
+def widest(device: torch.device) -> torch.dtype:
+    """Returns the widest float dtype of a device: Apple's GPUs have no float64.
+
+    Example:
+        >>> widest(torch.device("cpu")), widest(torch.device("mps"))
+        (torch.float64, torch.float32)
+    """
+    return torch.float32 if device.type == "mps" else torch.float64
+
+
+FLOORS = {
+    "Pillow": "13.0",
+    "accelerate": "1.10",
+    "h11": "0.16",
+    "matplotlib": "3.9",
+    "onnx": "1.21",
+    "onnxruntime": "1.24",
+    "onnxscript": "0.6",
+    "scikit-learn": "1.7",
+    "starlette": "1.3.1",
+    "uvicorn": "0.35",
+}
+"""The lowest version of each optional package, as in pyproject.toml."""
+
+
+def missing(task: str, *packages: str) -> ImportError:
+    """Returns the error for a task whose optional packages are not all installed.
+
+    It names the packages and not an extra of ours: to pip, our name is that of an unrelated
+    project on the package index, which would be installed over this one.
+
+    Args:
+        task: What the user wanted, as the beginning of a sentence.
+        packages: All that the task needs, by their names on the index.
+
+    Example:
+        >>> print(missing("reading pictures", "Pillow"))
+        reading pictures needs Pillow: pip install "Pillow>=13.0"
+    """
+    *most, last = packages
+    names = f"{', '.join(most)} and {last}" if most else last
+    wanted = " ".join(f'"{name}>={FLOORS[name]}"' for name in packages)
+    return ImportError(f"{task} needs {names}: pip install {wanted}")
+
+
+def as_int(name: str, value: object, *, least: int = 1) -> int:
+    """Returns `value` as an `int`, or says what is wrong with the argument called `name`.
+
+    Accepts whatever is an integer (NumPy's and PyTorch's too), but no `bool` and no float.
+
+    Raises:
+        TypeError: If `value` is not an integer.
+        ValueError: If `value` is below `least`.
+
+    Example:
+        >>> as_int("latent", 0)
+        Traceback (most recent call last):
+        ...
+        ValueError: `latent` (=0) must be an integer of at least 1
+    """
+    try:
+        number = operator.index(value)  # type: ignore[arg-type]  # what it refuses is the point
+    except TypeError:
+        number = None
+    if number is None or isinstance(value, bool):
+        # A ValueError too for floats: `steps=2.5` has the right kind and the wrong value.
+        error = ValueError if isinstance(value, float) else TypeError
+        raise error(f"`{name}` (={value!r}) must be an integer of at least {least}")
+    if number < least:
+        raise ValueError(f"`{name}` (={number}) must be an integer of at least {least}")
+    return number
+
+
+def as_batch(x: Tensor, shape: tuple[int, ...], like: Tensor) -> Tensor:
+    """Brings a batch to a model's device, dtype and range.
+
+    Args:
+        x: (N, *shape), float in the data's range, or uint8, which is divided by 255.
+        shape: (C, *spatial).
+        like: A tensor of the model's device and dtype.
+
+    Raises:
+        TypeError: If `x` is not a float or uint8 tensor.
+        ValueError: If its shape does not fit.
+    """
+    if not isinstance(x, Tensor):
+        raise TypeError(f"`x` must be a tensor, not {type(x).__name__}; try torch.as_tensor")
+    if x.dtype != torch.uint8 and not x.is_floating_point():
+        raise TypeError(
+            f"`x` is {x.dtype}; it must be float in the data's range, or uint8 (0 to 255)"
+        )
+    if x.shape[1:] != shape:
+        raise ValueError(
+            f"`x` {tuple(x.shape)} must have the shape (N, {', '.join(map(str, shape))})"
+            f"{_advice(tuple(x.shape), shape)}"
+        )
+    scaled = x.to(like.device, like.dtype)
+    return scaled / 255 if x.dtype == torch.uint8 else scaled
+
+
+def _advice(got: tuple[int, ...], shape: tuple[int, ...]) -> str:
+    """Says what would make a tensor of the wrong shape fit."""
+    dims = len(shape)
+    last = (*shape[1:], shape[0])
+    if got == shape:
+        return "; add the batch dimension: x[None]"
+    if got == last or got[1:] == last:
+        order = (dims - 1, *range(dims - 1)) if got == last else (0, dims, *range(1, dims))
+        return f"; its channels are last: x.permute{order} puts them first"
+    if shape[0] == 1 and got[1:] == shape[1:]:
+        return "; add the channel dimension: x.unsqueeze(1)"
+    if len(got) == dims + 1 and got[2:] == shape[1:]:
+        if got[1] == 1:
+            return f"; one channel becomes {shape[0]} by x.expand(-1, {shape[0]}, ...)"
+        if got[1] > shape[0] >= 3:
+            return f"; drop the channels beyond by x[:, :{shape[0]}]"
+        return f"; build the model with in_channels={got[1]}, or convert the images"
+    if len(got) in (dims, dims + 1) and got[-dims:] != shape:
+        size = got[1 - dims :]
+        if size == shape[1:]:  # a single image
+            plural = "s" * (got[0] != 1)
+            return f"; it has {got[0]} channel{plural}, and the model takes {shape[0]}"
+        return (
+            f"; resize the images, or build the model with image_size="
+            f"{size if len(set(size)) > 1 or dims != 3 else size[0]}"
+        )
+    return ""
+
+
+def as_numbers(
+    name: str, value: float | Tensor | Sequence[float], dtype: torch.dtype, device: torch.device
+) -> Tensor:
+    """Returns `value` as a tensor, with all the digits that a Python float has.
+
+    Raises:
+        TypeError: If `value` is neither a number nor a tensor or sequence of them.
+        ValueError: If it is an integer beyond all floats.
+    """
+    try:
+        return torch.as_tensor(value, dtype=dtype, device=device)
+    except OverflowError:
+        raise ValueError(f"`{name}` must be finite, and is an integer beyond all floats") from None
+    except (TypeError, ValueError, RuntimeError):
+        raise TypeError(f"`{name}` (={value!r}) must be a number or a sequence of them") from None
+
+
+def check_temperature(temperature: float) -> None:
+    """Checks that a temperature is a number from 0 to 1e6: beyond, decoders have no pictures.
+
+    Raises:
+        TypeError: If it is no number.
+        ValueError: If it is negative, larger or NaN.
+    """
+    if not hasattr(temperature, "__float__"):
+        raise TypeError(f"`temperature` (={temperature!r}) must be a number")
+    if not 0 <= temperature <= 1e6:
+        raise ValueError(f"`temperature` (={temperature}) must be from 0 to 1e6; 1 is usual")
+
+
+def as_weight(name: str, value: object) -> float:
+    """Returns a number of at least 0 as a `float`, or says what is wrong with it.
+
+    Raises:
+        TypeError: If it is not a number.
+        ValueError: If it is negative or not finite.
+    """
+    if isinstance(value, bool) or not hasattr(value, "__float__"):
+        raise TypeError(f"`{name}` (={value!r}) must be a number")
+    number = float(value)
+    if not (math.isfinite(number) and number >= 0):
+        raise ValueError(f"`{name}` (={number}) must be finite and at least 0")
+    return number
+
+
+def check_rows(name: str, x: Tensor, *, least: int = 1) -> None:
+    """Refuses what is not a float tensor (N, D) of at least `least` rows."""
+    check_floats(name, x)
+    if x.ndim != 2:
+        raise ValueError(f"`{name}` {tuple(x.shape)} must have two dimensions, one row per image")
+    if len(x) < least:
+        raise ValueError(f"`{name}` {tuple(x.shape)} must have at least {least} row(s)")
+
+
+def check_images(name: str, x: Tensor, *, dims: Sequence[int] = (1, 2, 3), least: int = 1) -> None:
+    """Refuses what is not images (N, C, *spatial), float or uint8.
+
+    Args:
+        name: The argument's name.
+        x: The argument.
+        dims: The numbers of spatial dimensions that will do.
+        least: The least size in each of them.
+    """
+    check_tensor(name, x)
+    if x.dtype != torch.uint8 and not x.is_floating_point():
+        raise TypeError(f"`{name}` is {x.dtype}; it must be float in [0, 1], or uint8 (0 to 255)")
+    if x.ndim - 2 not in dims:
+        sizes = " or ".join(map(str, dims))
+        raise ValueError(
+            f"`{name}` {tuple(x.shape)} must have the shape (N, C, *spatial) with {sizes} spatial "
+            "dimension(s); a single image is x[None]"
+        )
+    if x.shape[1] == 0 or min(x.shape[2:]) < least:
+        raise ValueError(
+            f"`{name}` {tuple(x.shape)} must have a channel and at least {least} values along "
+            "each spatial dimension"
+        )
+
+
+def check_same_shape(names: tuple[str, str], a: Tensor, b: Tensor) -> None:
+    """Refuses tensors of two shapes, also where one would broadcast."""
+    if a.shape != b.shape:
+        raise ValueError(
+            f"`{names[0]}` {tuple(a.shape)} and `{names[1]}` {tuple(b.shape)} must have one shape"
+        )
+
+
+def as_floats(x: Tensor, dtype: torch.dtype, device: torch.device) -> Tensor:
+    """Brings images to a dtype and device; uint8 means 0 to 255 and is scaled."""
+    floats = x.to(device, dtype)
+    return floats / 255 if x.dtype == torch.uint8 else floats

@@ -1,0 +1,356 @@
+"""The measures of a model: of its reconstructions, its samples and its mixes."""
+
+import math
+from collections.abc import Iterable, Iterator
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from easyvae import metrics
+from easyvae.core.seeds import mixed_seed
+from easyvae.data import Images
+from easyvae.data.warp import places, sample
+from easyvae.evaluation.figures import FIGURES, Figures
+from easyvae.kittens import draw_kitten_pairs
+from easyvae.latents import GaussianMixture, embed, lerp, reparameterize, slerp
+from easyvae.losses import kl_divergence
+from easyvae.metrics import Features
+from easyvae.model import VAE
+
+PIECE = 256
+"""So many images are looked at at a time."""
+
+FITTED = 8192
+"""As many training images are looked at, to fit the mixture and to find the nearest one."""
+
+WINDOW = 11
+"""The side that a picture must have for a structural similarity, and for features."""
+
+
+class Reference:
+    """Images held out and for training, looked at once for all models.
+
+    Args:
+        images: The images held out, see `Evaluator`, as for all arguments.
+        training: Those that the models were trained on, or `None`.
+        features: Maps pictures to features.
+        seed: Of all noise.
+
+    Attributes:
+        images: The images held out.
+        training: Those for training, or `None`.
+        seed: Of all noise.
+        energy: Average Laplacian energy of the images held out; 0 where they have none.
+        contrast: Average standard deviation over each one's values.
+        bounded: Whether all values are in [0, 1].
+        pictures: Whether they are pictures large enough for all figures.
+        known: Pairs of images whose half-way one is known, see `known_pairs`.
+        held_out: Their features, (N, F), if they are such pictures, else (0, 0).
+        trained: Those of the training images, if there are any.
+
+    Raises:
+        ValueError: If there are no images, or `features` gives other than (n, F).
+    """
+
+    def __init__(
+        self, images: Images, training: Images | None, features: Features, seed: int
+    ) -> None:
+        """Looks at all images held out, and at the first of those for training."""
+        if not len(images):
+            raise ValueError("`images` must hold at least one image")
+        self.images = images
+        self.training = training
+        self._features = features
+        self.seed = seed
+        energy, deviation, low, high = 0.0, 0.0, math.inf, -math.inf
+        for x in pieces(images):
+            if min(x.shape[2:]) >= 3:
+                energy += float(metrics.laplacian_energy(x).sum())
+            deviation += float(contrast(x).sum())
+            low, high = min(low, float(x.min())), max(high, float(x.max()))
+        self.energy, self.contrast = energy / len(images), deviation / len(images)
+        # What asks for a range of 0 to 1, or for pictures, leaves other data out.
+        self.bounded = low >= 0 and high <= 1
+        shape = images[:1].shape
+        self.pictures = self.bounded and len(shape) == 4 and min(shape[2:]) >= WINDOW
+        self.known = known_pairs(images, self.generator(None, "half-way"))
+        self.held_out = self.trained = torch.empty(0, 0)
+        if self.pictures:
+            self.held_out = self.collect(pieces(images))
+            if training is not None:
+                self.trained = self.collect(pieces(training, FITTED))
+
+    @torch.no_grad()
+    def collect(self, parts: Iterable[Tensor]) -> Tensor:
+        """Computes the features of pictures that come in parts, (N, F).
+
+        Raises:
+            ValueError: If the features are not (n, F).
+        """
+        found = []
+        for x in parts:
+            features = self._features(x.clamp(0, 1).cpu())
+            if not isinstance(features, Tensor) or features.shape[:-1] != x.shape[:1]:
+                got = tuple(features.shape) if isinstance(features, Tensor) else type(features)
+                raise ValueError(f"`features` returned {got}; it must return ({len(x)}, F)")
+            found.append(features.cpu().float())
+        return torch.cat(found)
+
+    def generator(self, model: VAE | None, use: str, number: int = 0) -> torch.Generator:
+        """Makes a source of noise for one use, on the model's device or else on the CPU."""
+        device = "cpu" if model is None else next(model.parameters()).device
+        return torch.Generator(device).manual_seed(mixed_seed(self.seed, use, number))
+
+
+def pieces(images: Images, most: int | None = None) -> Iterator[Tensor]:
+    """Reads images piece by piece, as floats; at most so many of them."""
+    count = len(images) if most is None else min(most, len(images))
+    for start in range(0, count, PIECE):
+        x = images[start : min(start + PIECE, count)]
+        yield x.float() / 255 if x.dtype == torch.uint8 else x.float()
+
+
+def contrast(images: Tensor) -> Tensor:
+    """Returns the standard deviation over each image's values, (N,)."""
+    return images.flatten(1).std(1, correction=0)  # images of a single value have one too: 0
+
+
+def measure_reconstructions(
+    model: VAE, reference: Reference, *, bernoulli: bool, importance_samples: int
+) -> tuple[Tensor, Tensor, Figures]:
+    """Measures reconstructions and likelihoods.
+
+    Args:
+        model: The model, in eval mode.
+        reference: The images.
+        bernoulli: Whether the likelihood is that of Bernoulli variables, or else of normal ones.
+        importance_samples: Samples per image, or 0.
+
+    Returns:
+        The posterior means, (N, D), the average KL divergence of each latent, (D,), and the
+        figures.
+    """
+    parts: dict[str, list[Tensor]] = {}
+    means = []
+    held = torch.zeros(model.latent, dtype=torch.float64)
+    for number, x in enumerate(pieces(reference.images)):
+        x = x.to(next(model.parameters()).device)
+        mean, log_var = model.encode(x)
+        shown = model.decode(mean)
+        z = reparameterize(mean, log_var, generator=reference.generator(model, "elbo", number))
+        logits = model.decoder(z)
+        kl = kl_divergence(mean, log_var).cpu().double()
+        held += kl.sum(0)
+        values = {
+            "mse": metrics.mse(shown, x),
+            "kl": kl.sum(1),
+        }
+        if reference.energy:
+            values["energy"] = metrics.laplacian_energy(shown)
+        if reference.bounded:
+            values["psnr"] = metrics.psnr(shown, x)
+        if reference.pictures:
+            values["ssim"] = metrics.ssim(shown, x)
+        if bernoulli:
+            values["reconstruction"] = -metrics.bernoulli_log_likelihood(logits, x)
+        else:
+            values["error"] = metrics.mse(model.decode(z), x)
+        if importance_samples and bernoulli:
+            values["log_likelihood"] = metrics.importance_weighted_log_likelihood(
+                x,
+                mean,
+                log_var,
+                lambda z, x: metrics.bernoulli_log_likelihood(model.decoder(z), x),
+                samples=importance_samples,
+                generator=reference.generator(model, "importance", number),
+            )
+        for name, value in values.items():
+            parts.setdefault(name, []).append(value.cpu().double())
+        means.append(mean.float().cpu())
+    average = {name: float(torch.cat(values).mean()) for name, values in parts.items()}
+    size = math.prod(model.input_shape)
+    if not bernoulli:  # a normal with the one variance that makes the set most likely
+        variance = max(average["error"], 1e-7)
+        average["reconstruction"] = size / 2 * (math.log(2 * math.pi * variance) + 1)
+    elbo = -(average["reconstruction"] + average["kl"])
+    latents = torch.cat(means)
+    figures: Figures = {name: average[name] for name in FIGURES if name in average}
+    if reference.energy:
+        figures["sharpness"] = average["energy"] / reference.energy
+    if len(latents) > 1:
+        figures["active_units"] = float(metrics.active_units(latents))
+    figures["elbo"] = elbo
+    figures["bits_per_dimension"] = float(metrics.bits_per_dimension(-elbo, size))
+    return latents, held / len(latents), figures
+
+
+SAMPLES = 1000
+"""How many new images are drawn at most: as many as there are images held out."""
+
+
+def fit_mixture(model: VAE, reference: Reference, components: int) -> GaussianMixture | None:
+    """Fits a Gaussian mixture to samples of the training images' posteriors, if there are any."""
+    if reference.training is None:
+        return None
+    z = torch.cat(
+        [
+            embed(
+                model, x, sample=True, generator=reference.generator(model, "posterior", i)
+            ).cpu()
+            for i, x in enumerate(pieces(reference.training, FITTED))
+        ]
+    )
+    return GaussianMixture.fit(z, min(components, len(z)), seed=reference.seed)
+
+
+def measure_samples(model: VAE, reference: Reference, mixture: GaussianMixture | None) -> Figures:
+    """Measures how close new images, and reconstructions, are to the ones held out.
+
+    Args:
+        model: The model, in eval mode.
+        reference: The images.
+        mixture: To draw latents from, beside the prior.
+    """
+    if len(reference.held_out) < 2:
+        return {}
+    # As many as there are images: the distance falls with the number of samples.
+    count = min(SAMPLES, len(reference.held_out))
+    noise = torch.randn(count, model.latent, generator=reference.generator(None, "samples"))
+    sets = {"prior_frechet": noise}
+    if mixture is not None:
+        generator = reference.generator(None, "mixture")
+        sets["mixture_frechet"] = mixture.sample(count, generator=generator)
+    drawn = {
+        **{name: map(model.decode, z.split(PIECE)) for name, z in sets.items()},
+        "reconstruction_frechet": map(model.reconstruct, pieces(reference.images, count)),
+    }
+    return {
+        name: metrics.frechet_distance(reference.collect(parts), reference.held_out)
+        for name, parts in drawn.items()
+    }
+
+
+PAIRS, STEPS = 64, 11
+"""How many interpolations are measured, and how many frames each has."""
+
+
+def measure_interpolations(model: VAE, reference: Reference, means: Tensor) -> Figures:
+    """Measures interpolations between images held out, by each method.
+
+    Args:
+        model: The model, in eval mode.
+        reference: The images.
+        means: Their posterior means, (N, D).
+    """
+    count = min(PAIRS, len(means) // 2)
+    if not count:
+        return {}
+    order = torch.randperm(len(means), generator=reference.generator(None, "pairs"))
+    a, b = means[order[:count]], means[order[count : 2 * count]]
+    figures: Figures = {}
+    for name, path in (("slerp", slerp), ("lerp", lerp)):
+        z = path(a, b, torch.linspace(0, 1, STEPS))  # (S, P, D)
+        frames = model.decode(z.flatten(0, 1)).cpu().unflatten(0, z.shape[:2])
+        middle, ends = frames[STEPS // 2], frames[[0, -1]].flatten(0, 1)
+        figures[f"{name}_evenness"] = float(metrics.evenness(frames).mean())
+        if reference.energy:
+            energy = float(metrics.laplacian_energy(middle).mean())
+            figures[f"{name}_sharpness"] = energy / reference.energy
+        if reference.contrast:
+            figures[f"{name}_contrast"] = float(contrast(middle).mean()) / reference.contrast
+        figures[f"{name}_distance"] = _distance(reference, middle, ends)
+    return figures
+
+
+def _distance(reference: Reference, middle: Tensor, ends: Tensor) -> float | None:
+    """Compares how far pictures are from the nearest training picture."""
+    if not len(reference.trained):
+        return None
+    far, near = (
+        float(metrics.nearest_distance(reference.collect([x]), reference.trained).mean())
+        for x in (middle, ends)
+    )
+    return far / near if near > 0 else None
+
+
+KNOWN_PAIRS = 256
+"""How many mixes are held against the truth."""
+
+_ROW = 2**31
+"""A row of kittens that nobody trains on: their seed."""
+_WAVES, _AMPLITUDE = 3, 0.06
+
+
+class KnownPairs(NamedTuple):
+    """Pairs of images whose half-way one is known, each (N, C, *spatial), float.
+
+    Attributes:
+        first: One of each pair.
+        second: The other one.
+        middle: What is truly half-way.
+    """
+
+    first: Tensor
+    second: Tensor
+    middle: Tensor
+
+
+def known_pairs(images: Images, generator: torch.Generator) -> dict[str, KnownPairs]:
+    """Makes pairs of which the half-way image is known, by what they are.
+
+    Args:
+        images: The images held out.
+        generator: Source of the changes, on the CPU.
+
+    Returns:
+        "warped": images held out, each bent to and fro by the same waves, between which it is
+        half-way. And "halfway", if the images are the built-in kittens: two kittens, and the
+        kitten of their averaged factors.
+    """
+    x = images[:KNOWN_PAIRS]
+    x = x.float() / 255 if x.dtype == torch.uint8 else x.float()
+    bend = _waves(len(x), tuple(x.shape[2:]), generator)
+    here = places(tuple(x.shape[2:]), torch.device("cpu"))
+    known = {"warped": KnownPairs(sample(x, here + bend), sample(x, here - bend), x)}
+    origin = getattr(images, "origin", None)
+    if origin is not None and origin.partition(":")[0] == "kittens":
+        drawn = draw_kitten_pairs(KNOWN_PAIRS, size=x.shape[-1], seed=_ROW)
+        known["halfway"] = KnownPairs(*(torch.from_numpy(each).float() / 255 for each in drawn))
+    return known
+
+
+def measure_halfway(model: VAE, known: dict[str, KnownPairs]) -> Figures:
+    """Holds the middles of a model's mixes against the truth, by each method.
+
+    Args:
+        model: The model, in eval mode.
+        known: See `known_pairs`.
+    """
+    figures: Figures = {}
+    for name, pairs in known.items():
+        first, second = (model.encode(images).mean for images in pairs[:2])
+        fade = (model.decode(first) + model.decode(second)).cpu() / 2
+        rebuilt = model.decode(model.encode(pairs.middle).mean).cpu()
+        for method, path in (("slerp", slerp), ("lerp", lerp)):
+            middle = model.decode(path(first, second, 0.5)).cpu()
+            found = metrics.halfway_score(middle, fade, rebuilt, pairs.middle)
+            figures[f"{method}_{name}"] = None if math.isnan(found.score) else found.score
+            figures[f"{method}_{name}_error"] = found.mix
+    return figures
+
+
+def _waves(n: int, spatial: tuple[int, ...], generator: torch.Generator) -> Tensor:
+    """Draws smooth displacements that are sums of waves, (n, *spatial, d), in halves of a side.
+
+    A family of its own: what a model was trained to undo is not what it is asked.
+    """
+    dims = len(spatial)
+    here = places(spatial, torch.device("cpu")).reshape(1, -1, dims)
+    total = torch.zeros(n, here.shape[1], dims)
+    for _ in range(_WAVES):
+        number = torch.randn(n, dims, 1, generator=generator) * 0.7
+        start = 2 * math.pi * torch.rand(n, 1, 1, generator=generator)
+        push = _AMPLITUDE * torch.randn(n, 1, dims, generator=generator)
+        total += push * torch.sin(math.pi * here @ number + start)
+    return total.view(n, *spatial, dims)

@@ -1,0 +1,491 @@
+"""What a run is made of, written down so that another one can be told from it.
+
+A run may go on only as what it began: `describe` turns a loss, a term or a schedule of the user's
+own into plain values that JSON can hold, numbers to their last digit and functions by what they
+do. `compare` names what differs.
+"""
+
+import dis
+import enum
+import functools
+import hashlib
+import json
+import logging
+import math
+import random
+import sys
+import types
+import weakref
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.optim import Optimizer
+
+_MOST_PARTS = 5000
+"""Values that one description may have: beyond, whatever is described holds half the program."""
+_DEEPEST = 100
+_LISTED = 3
+_LIBRARIES = frozenset({"easyvae", "numpy", "torch", *sys.stdlib_module_names} - {"__main__"})
+"""Their functions are known by their names: what they do is told by their versions."""
+_PLAIN = (torch.dtype, torch.device, torch.memory_format, Path, complex)
+_WRAPPERS = (staticmethod, classmethod, property, functools.cached_property)
+_HOOKS = ("_forward_pre_hooks", "_forward_hooks", "_backward_pre_hooks", "_backward_hooks")
+# The last is what the first weights of a VAE add up to, which differs where nobody has seeded.
+_OF_EVERY_MODULE = frozenset({*vars(nn.Module()), "_drawn"})
+_OF_A_PLAIN_MODEL = frozenset({"latent", "input_shape", "output", "plan", "_arguments"})
+"""What a model's config tells already."""
+
+
+class Description:
+    """Turns values into JSON, and notes what it could not look into.
+
+    Args:
+        trained: What a checkpoint restores and `fit` sets to training: of its tensors only the
+            kind counts, not what they have learned.
+        loss: The part of it whose modules train or not as the user has set them.
+
+    Attributes:
+        unknown: The names of what is known by its name only: two of a kind look alike.
+
+    Example:
+        >>> from easyvae.losses import LinearWarmup
+        >>> Description().of("schedule", LinearWarmup(0.5))
+        {'class': 'LinearWarmup', 'beta': 0.5, 'share': 0.25}
+    """
+
+    def __init__(self, trained: nn.Module | None = None, loss: nn.Module | None = None) -> None:
+        """Has described nothing yet."""
+        self.unknown: list[str] = []
+        self._parts = 0
+        self._open: set[int] = set()
+        self._names: frozenset[str] = frozenset()
+        restored = {} if trained is None else trained.state_dict(keep_vars=True)
+        self._restored = {id(t) for t in restored.values() if isinstance(t, Tensor)}
+        modules = set() if trained is None else set(map(id, trained.modules()))
+        self._set_by_fit = modules - (set() if loss is None else set(map(id, loss.modules())))
+
+    def of(self, name: str, value: Any) -> Any:
+        """Describes a value; `name` is what to call it if it cannot be looked into."""
+        if isinstance(value, float | np.floating) and _is_library(type(value).__module__):
+            number = float(value)
+            return number if math.isfinite(number) else str(number)
+        if value is None or type(value) in (bool, int, str):
+            return value
+        self._parts += 1
+        if self._parts > _MOST_PARTS or len(self._open) > _DEEPEST:
+            return self._unknown(name, value)
+        if id(value) in self._open:
+            return "(itself)"
+        self._open.add(id(value))
+        try:
+            return self._inside(name, value)
+        finally:
+            self._open.discard(id(value))
+
+    def _inside(self, name: str, value: Any) -> Any:
+        if isinstance(value, Tensor | np.ndarray | np.generic):
+            return self._array(name, value)
+        if isinstance(value, type):
+            return {"class": _name_of(value), **self._members(name, value)}
+        if isinstance(value, enum.Enum):
+            return {"member": str(value), "value": self.of(name, value.value)}
+        if isinstance(value, _PLAIN):
+            return str(value)
+        if isinstance(value, bytes):
+            return str(value) if len(value) <= 100 else f"bytes {_digest(value)}"
+        if isinstance(value, logging.Logger):  # which knows all others
+            return value.name
+        if isinstance(value, random.Random):
+            return self._unknown(name, value)
+        if isinstance(value, weakref.ref):
+            return self.of(name, value())
+        if isinstance(value, functools.partial):
+            bound = {"arguments": value.args, "options": value.keywords}
+            return {"partial": self.of(name, value.func), "of": self.of(name, bound)}
+        if isinstance(value, types.MethodType):
+            return {"method": value.__name__, "of": self.of(name, value.__self__)}
+        if isinstance(value, _WRAPPERS):
+            inner = ("fget", "fset") if isinstance(value, property) else ("__func__", "func")
+            held = [getattr(value, part, None) for part in inner]
+            return [type(value).__name__, *(self.of(name, f) for f in held if f is not None)]
+        if isinstance(value, types.FunctionType):
+            return self._function(name, value)
+        if isinstance(value, types.BuiltinFunctionType) and value.__self__ is not None:
+            if isinstance(value.__self__, types.ModuleType | type):
+                return value.__qualname__  # math.cos, torch.sigmoid
+            return {"method": value.__name__, "of": self.of(name, value.__self__)}
+        if isinstance(value, types.ModuleType):
+            return self._python_module(name, value)
+        if isinstance(value, nn.Module):
+            return self._module(name, value)
+        return self._object(name, value)
+
+    def _object(self, name: str, value: Any) -> Any:
+        """Describes a container, an object of any class, or one that is both."""
+        items: Any = None
+        if isinstance(value, Mapping):
+            items = {self._key(name, k): self.of(f"{name}.{k}", v) for k, v in value.items()}
+        elif isinstance(value, list | tuple):
+            items = [self.of(f"{name}[{i}]", item) for i, item in enumerate(value)]
+        elif isinstance(value, set | frozenset):
+            items = sorted((self.of(name, item) for item in value), key=json.dumps)
+        elif isinstance(value, str | int | float):  # of a class derived from it
+            items = str(value)
+        if items is not None and _is_library(type(value).__module__):
+            return items
+        # As pickle finds it: slots too, private and inherited ones.
+        state = object.__getstate__(value)
+        parts = state if isinstance(state, tuple) else (state,)
+        held = {k: v for part in parts for k, v in (part or {}).items()}
+        if not held and items is None and not hasattr(value, "__dict__"):
+            slots = any(vars(kind).get("__slots__") for kind in type(value).__mro__)
+            if not slots and _is_library(type(value).__module__):
+                return self._unknown(name, value)
+        found = self._attributes(name, value, held)
+        return found if items is None else {**found, "items": items}
+
+    def _attributes(self, name: str, value: Any, held: Mapping[str, Any]) -> dict[str, Any]:
+        """Describes an object's class, and what it holds except for what it can compute anew."""
+        kind = self.of(name, type(value))
+        own = {
+            key: self.of(f"{name}.{key}", item)
+            for key, item in held.items()
+            if not isinstance(getattr(type(value), key, None), functools.cached_property)
+        }
+        return {**(kind if isinstance(kind, dict) else {"class": kind}), **own}
+
+    def _key(self, name: str, key: Any) -> str:
+        if key is None or isinstance(key, str | int | float):
+            return str(key)
+        return json.dumps(self.of(name, key), sort_keys=True)
+
+    def _array(self, name: str, value: Any) -> Any:
+        if isinstance(value, np.generic):
+            item = value.item()
+            return item if isinstance(item, bool | int | str) else f"{value.dtype} {value!r}"
+        kind = _kind(value)
+        if id(value) in self._restored:
+            return kind
+        if isinstance(value, Tensor):
+            try:
+                t = value.detach().cpu()
+                t = t.to_dense() if t.layout is not torch.strided else t
+                t = t.resolve_conj().resolve_neg().contiguous()
+                if t.numel() == 1:
+                    return self.of(name, t.item())
+                raw = t.reshape(-1).view(torch.uint8).numpy().tobytes()
+            except (RuntimeError, NotImplementedError, TypeError):  # on no device, quantized, ...
+                return self._unknown(name, value)
+        elif value.dtype.hasobject:  # its memory is addresses
+            return [kind, self.of(name, value.tolist())]
+        else:
+            raw = np.ascontiguousarray(value).tobytes()
+        return f"{kind} {_digest(raw)}"
+
+    def _unknown(self, name: str, value: Any) -> str:
+        if name not in self.unknown:
+            self.unknown.append(name)
+        return _name_of(type(value))
+
+    def _function(self, name: str, function: types.FunctionType) -> Any:
+        """Describes a function by its code, and by all that it takes from around it."""
+        code = function.__code__
+        cells = function.__closure__ or ()
+        # One without a module was made by `exec`, and so is the user's own.
+        library = function.__module__ is not None and _is_library(function.__module__)
+        made = not library or "<locals>" in function.__qualname__
+        closure = {
+            free: self.of(f"{name}.{free}", _content(cell))
+            for free, cell in zip(code.co_freevars, cells, strict=True)
+            if made
+        }
+        if library:
+            return {"function": _name_of(function), **closure} if closure else _name_of(function)
+        outer, self._names = self._names, _names_in(code)
+        around = {
+            used: self.of(f"{name}.{used}", function.__globals__[used])
+            for used in sorted(_globals_of(code))
+            if used in function.__globals__
+        }
+        self._names = outer
+        for module in sorted(_imports_of(code)):
+            if not _is_library(module):  # which may not have been imported yet
+                self._unknown(f"{name}.{module}", module)
+        defaults = self.of(name, [function.__defaults__, function.__kwdefaults__])
+        return {
+            "function": function.__qualname__,
+            "code": _digest(repr(_code(code))),
+            **({"defaults": defaults} if any(defaults) else {}),
+            **closure,
+            **around,
+            **{key: self.of(f"{name}.{key}", value) for key, value in vars(function).items()},
+        }
+
+    def _python_module(self, name: str, module: types.ModuleType) -> Any:
+        """Describes what the function that is being described may take from a module."""
+        if _is_library(module.__name__):
+            return module.__name__
+        used = {
+            key: self.of(f"{name}.{key}", vars(module)[key])
+            for key in sorted(self._names & vars(module).keys())
+        }
+        return {"module": module.__name__, **used}
+
+    def _members(self, name: str, kind: type) -> dict[str, Any]:
+        """Describes the methods and attributes of a user's own class."""
+        found = {
+            key + "()" * callable(item): self.of(f"{name}.{key}", item)
+            for owner in reversed(kind.__mro__)
+            if not _is_library(owner.__module__)
+            for key, item in sorted(vars(owner).items())
+            if _is_member(key, item)
+        }
+        return {"members": found} if found else {}
+
+    def _module(self, name: str, module: nn.Module) -> Any:
+        """Describes a module's attributes and hooks, and what it is made of."""
+        if "_orig_mod" in module._modules:  # by `torch.compile`, with attributes of the moment
+            return {"compiled": self.of(name, module._modules["_orig_mod"])}
+        held = {k: v for k, v in vars(module).items() if k not in _OF_EVERY_MODULE}
+        hooks = {k: [*vars(module)[k].values()] for k in _HOOKS if vars(module).get(k)}
+        parts = {**module._parameters, **module._buffers, **module._modules}
+        idle = not module.training and id(module) not in self._set_by_fit
+        return {
+            **self._attributes(name, module, {**held, **hooks}),
+            **({"training": False} if idle else {}),
+            **{k: self.of(f"{name}.{k}", part) for k, part in parts.items()},
+        }
+
+
+def shape_of(model: nn.Module) -> str:
+    """Returns the layers of a model, one in a line, as torch shows any module."""
+    return nn.Module.__repr__(model)
+
+
+def describe_layers(model: nn.Module, description: Description) -> dict[str, Any]:
+    """Describes a model of which its config does not tell all: a subclass, or with other layers.
+
+    Args:
+        model: The model.
+        description: Notes what cannot be looked into.
+    """
+    parts = {
+        name: description.of(f"layers.{name}", part)
+        for name, part in {**vars(model), **dict(model.named_children())}.items()
+        if name not in _OF_EVERY_MODULE | _OF_A_PLAIN_MODEL
+    }
+    kind = description.of("layers", type(model))
+    return {"class": kind, "layers": _digest(shape_of(model)), **parts}
+
+
+def describe_optimizer(
+    optimizer: Optimizer, names: Mapping[int, str], description: Description
+) -> dict[str, Any]:
+    """Describes an optimizer, and each group by its parameters and what it has of its own.
+
+    Args:
+        optimizer: The optimizer.
+        names: The parameters' names, by `id`.
+        description: Notes what cannot be looked into.
+    """
+    defaults = description.of("optimizer", optimizer.defaults)
+    groups = []
+    for number, group in enumerate(optimizer.param_groups):
+        options = {key: value for key, value in group.items() if key != "params"}
+        # Where a schedule of the user's own changes the rate, torch notes where it began.
+        options["lr"] = options.pop("initial_lr", options.get("lr"))
+        own = description.of(f"optimizer_groups[{number}]", options)
+        differing = {k: v for k, v in own.items() if k not in defaults or v != defaults[k]}
+        groups.append({"parameters": [names[id(p)] for p in group["params"]], **differing})
+    return {
+        "optimizer": type(optimizer).__name__,
+        "optimizer_options": defaults,
+        "optimizer_groups": groups,
+    }
+
+
+class LossWatch:
+    """Notices what a loss changes of itself in training that no checkpoint holds.
+
+    Args:
+        objective: The model and the loss, of which a checkpoint holds parameters and buffers.
+        loss: The loss.
+    """
+
+    def __init__(self, objective: nn.Module, loss: nn.Module) -> None:
+        """Looks at the loss as it is before the training."""
+        self._objective, self._loss = objective, loss
+        self._before = self._described()
+
+    def moved(self) -> list[str]:
+        """Returns what has changed since then, each as a few words."""
+        return list(_differences("loss", self._before, self._described()))
+
+    def _described(self) -> Any:
+        found = Description(self._objective, self._loss).of("loss", self._loss)
+        found.pop("beta", None)  # of a schedule, which `fit` sets at every step
+        return json.loads(json.dumps(found))
+
+
+def compare(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
+    """Returns what differs between two runs' settings, each as a few words.
+
+    Args:
+        before: The settings of the run that is there, as they have been read.
+        now: Those of the run that would go on.
+
+    Example:
+        >>> compare({"must_match": {"seed": 0}}, {"must_match": {"seed": 5}})
+        ['seed (0, now 5)']
+    """
+    now = json.loads(json.dumps(now))  # as they would have been read: tuples are lists there
+    old, new = before["must_match"], now["must_match"]
+    differing = [name for name in new if old.get(name) != new[name]]
+    share = before.get("validation_share"), now.get("validation_share")
+    # With another split the two parts differ in any case, which says nothing of the pictures.
+    if share[0] != share[1] or "seed" in differing:
+        differing = [name for name in differing if name not in ("data", "validation")]
+    found = [text for name in differing for text in _differences(name, old.get(name), new[name])]
+    if share[0] != share[1]:
+        found += _differences("validation", *share)
+    return found
+
+
+def _differences(name: str, before: Any, now: Any) -> Iterator[str]:
+    if name == "layers" and before and now and before["layers"] != now["layers"]:
+        yield "layers (others than before)"
+    elif isinstance(before, dict) and isinstance(now, dict):
+        for key in {**before, **now}:
+            if before.get(key) != now.get(key):
+                yield from _differences(f"{name}.{key}", before.get(key), now.get(key))
+    elif isinstance(before, list) and isinstance(now, list) and _are_names([*before, *now]):
+        gone, new = ([x for x in a if x not in b] for a, b in ((before, now), (now, before)))
+        parts = [f"{word} {some(part)}" for word, part in (("without", gone), ("with", new))]
+        words = " and ".join(part for part in parts if not part.endswith(" "))
+        yield f"{name} (now {words or 'in another order'})"
+    elif isinstance(before, list) and isinstance(now, list) and len(before) == len(now):
+        for number, (a, b) in enumerate(zip(before, now, strict=True)):
+            if a != b:
+                yield from _differences(f"{name}[{number}]", a, b)
+    elif name in ("data", "validation") and (isinstance(before, str) or isinstance(now, str)):
+        yield f"{name} (other pictures than before)"
+    elif name.endswith(".code"):
+        yield f"{name.removesuffix('.code')} (another function)"
+    else:
+        yield f"{name} ({_short(before)}, now {_short(now)})"
+
+
+def _are_names(values: list[Any]) -> bool:
+    return bool(values) and all(isinstance(value, str) for value in values)
+
+
+def some(names: list[str]) -> str:
+    """Lists the first of some names, and how many more there are."""
+    more = len(names) - _LISTED
+    return ", ".join(names[:_LISTED]) + (f" and {more} more" if more > 0 else "")
+
+
+def _short(value: Any) -> str:
+    text = repr(value)
+    return text if len(text) <= 100 else f"{text[:100]}..."
+
+
+def _kind(t: Any) -> str:
+    """Returns what must match of a tensor that a checkpoint holds: not what it has learned."""
+    return f"{t.dtype} {tuple(t.shape)}"
+
+
+def _content(cell: types.CellType) -> Any:
+    try:
+        return cell.cell_contents
+    except ValueError:  # a name that is bound later, or never
+        return None
+
+
+def _code(code: types.CodeType) -> tuple[Any, ...]:
+    """Returns what a function does, without where it stands in which file."""
+    return (
+        code.co_code,
+        code.co_argcount,
+        code.co_kwonlyargcount,
+        code.co_flags,
+        code.co_names,
+        code.co_varnames,
+        code.co_freevars,
+        code.co_exceptiontable,
+        [_constant(value) for value in code.co_consts],
+    )
+
+
+def _constant(value: Any) -> Any:
+    if isinstance(value, types.CodeType):
+        return _code(value)
+    if isinstance(value, frozenset):  # the order of a set of texts changes from run to run
+        return sorted(map(repr, value))
+    return value
+
+
+def _code_in(code: types.CodeType) -> Iterator[types.CodeType]:
+    """Returns a function's code and that of any inside it."""
+    yield code
+    for value in code.co_consts:
+        if isinstance(value, types.CodeType):
+            yield from _code_in(value)
+
+
+def _globals_of(code: types.CodeType) -> set[str]:
+    """Returns the names that a function, and any inside it, look up in its module."""
+    return {
+        step.argval
+        for part in _code_in(code)
+        for step in dis.get_instructions(part)
+        if step.opname.startswith(("LOAD_GLOBAL", "LOAD_NAME", "LOAD_FROM_DICT_OR_GLOBALS"))
+    }
+
+
+def _imports_of(code: types.CodeType) -> set[str]:
+    """Returns the modules that a function imports when it is called."""
+    return {
+        step.argval
+        for part in _code_in(code)
+        for step in dis.get_instructions(part)
+        if step.opname == "IMPORT_NAME"
+    }
+
+
+def _names_in(code: types.CodeType) -> frozenset[str]:
+    """Returns the names of globals and attributes that a function uses."""
+    return frozenset(name for part in _code_in(code) for name in part.co_names)
+
+
+def _is_member(key: str, item: Any) -> bool:
+    """Tells whether a class's attribute is the user's, and none that Python itself puts there."""
+    if key.startswith("__") and key.endswith("__"):
+        return isinstance(item, types.FunctionType | staticmethod | classmethod | property)
+    # Slots and the fields of named tuples are what their objects hold.
+    descriptor = hasattr(type(item), "__get__") and not isinstance(item, property)
+    return key != "_abc_impl" and not (descriptor and not hasattr(item, "__dict__"))
+
+
+def _is_library(module: str | None) -> bool:
+    """Tells whether a module is of Python, or of a package that is installed."""
+    package = (module or "builtins").partition(".")[0]
+    if package in _LIBRARIES:
+        return True
+    file = getattr(sys.modules.get(package), "__file__", None) or ""
+    return not {"site-packages", "dist-packages"}.isdisjoint(Path(file).parts)
+
+
+def _name_of(thing: Any) -> str:
+    """Returns a class's or function's name; ours are known without their place."""
+    module = getattr(thing, "__module__", None) or "builtins"
+    ours = module in ("builtins", "__main__") or module.partition(".")[0] == "easyvae"
+    return thing.__qualname__ if ours else f"{module}.{thing.__qualname__}"
+
+
+def _digest(data: bytes | str) -> str:
+    return hashlib.sha256(data if isinstance(data, bytes) else data.encode()).hexdigest()[:16]

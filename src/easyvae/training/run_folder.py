@@ -1,0 +1,385 @@
+"""Run folders: model, history, settings, and checkpoints from which a run goes on exactly."""
+
+import json
+import os
+from collections.abc import Mapping
+from dataclasses import asdict
+from os import PathLike
+from pathlib import Path
+from typing import IO, Any, NamedTuple, Self
+
+import torch
+from torch import Tensor, nn
+from torch.optim import Optimizer
+
+from easyvae.core.checks import as_path
+from easyvae.core.files import ModelFileError as ModelFileError  # part of this module's interface
+from easyvae.core.files import read_json, write_file
+from easyvae.core.locks import drop_lock, take_lock
+from easyvae.core.tensor_file import check_tensors, read_tensors, write_tensors
+from easyvae.model import VAE
+from easyvae.training.checkpoint_checks import (
+    Progress,
+    check_optimizer,
+    checkpoint_name,
+    read_progress,
+)
+from easyvae.training.description import compare
+from easyvae.training.history import History
+
+VERSION = 2
+MAX_HEADER = 100_000_000
+"""Largest header of a checkpoint, in bytes: it holds the history of all epochs."""
+
+
+class RunFolder:
+    """The folder of one run, held by one process at a time.
+
+    It holds `model.safetensors` (the best model on validation, else the last), `history.csv`,
+    `run.json` (the settings) and `checkpoints/` (the newest complete state). Each file is
+    written beside its target and renamed: it is complete or as it was before.
+
+    Args:
+        path: The folder; it is made if need be.
+        owner: Whether this process is the one that writes.
+    """
+
+    def __init__(self, path: str | os.PathLike[str], *, owner: bool = True) -> None:
+        """Looks at nothing yet."""
+        self.path = as_path("out", path)
+        self.model_path = self.path / "model.safetensors"
+        self.history_path = self.path / "history.csv"
+        self._checkpoints = self.path / "checkpoints"
+        self._owner = owner
+        self._lock: IO[bytes] | None = None
+
+    def __enter__(self) -> Self:
+        """Keeps other processes out until this one leaves or ends, however it ends.
+
+        Raises:
+            ValueError: If another process is training here, or `path` is a file.
+        """
+        if not self._owner:
+            return self
+        if self.path.exists() and not self.path.is_dir():
+            raise ValueError(f"`out` (={str(self.path)!r}) is a file; it must be a folder")
+        self.path.mkdir(parents=True, exist_ok=True)
+        try:
+            self._lock = take_lock(self.path / ".lock")
+        except BlockingIOError:
+            raise ValueError(
+                f"`out` (={str(self.path)!r}) is in use by another process; wait for it to end, "
+                "or choose another folder"
+            ) from None
+        try:
+            for name in ("run.json", "history.csv", "model.safetensors", "checkpoints/step-*"):
+                folder, _, file = name.rpartition("/")
+                for leftover in (self.path / folder).glob(f".{file}.*.tmp"):
+                    leftover.unlink(missing_ok=True)
+        except BaseException:
+            drop_lock(self._lock)
+            raise
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        """Lets other processes in."""
+        if self._lock is not None:
+            drop_lock(self._lock)
+
+    def open(self, settings: dict[str, Any], *, resume: bool) -> dict[str, Any] | None:
+        """Begins a run with these settings, or makes sure that they are those of the run there.
+
+        Returns:
+            The settings of the run that was there, or `None`.
+
+        Raises:
+            ValueError: If the run there has other settings, or only a part of a run is there; the
+                message names what differs or is missing.
+            ModelFileError: If `run.json` is damaged.
+        """
+        if not resume:
+            self._clear()
+        before = self._settings()
+        differing = [] if before is None else compare(before, settings)
+        if differing:
+            raise ValueError(
+                f"`out` (={str(self.path)!r}) holds a run that differs in {', '.join(differing)}; "
+                "choose another folder, or pass `resume=False` (--fresh) to start anew and lose "
+                "that run"
+            )
+        checkpoints = any(self._checkpoints.glob("step-*.safetensors"))
+        held = [path.name for path in (self.model_path, self.history_path) if path.exists()]
+        if before is None and (checkpoints or held):
+            held = ["checkpoints"] * checkpoints + held
+            missing = "run.json to tell of what run"
+        elif held and not checkpoints:
+            missing = "checkpoint to go on from"
+        else:
+            held = []
+        if held:
+            raise ValueError(
+                f"`out` (={str(self.path)!r}) holds {' and '.join(held)} but no {missing}; choose "
+                "another folder, or pass `resume=False` (--fresh) to start anew and lose what is "
+                "there"
+            )
+        self._checkpoints.mkdir(exist_ok=True)
+        text = json.dumps(settings, indent=2) + "\n"
+        write_file(self.path / "run.json", text.encode())
+        return before
+
+    def _settings(self) -> dict[str, Any] | None:
+        path = self.path / "run.json"
+        try:
+            settings = read_json(path)
+        except FileNotFoundError:
+            return None
+        if not isinstance(settings.get("must_match"), dict):
+            raise ModelFileError(path, "is not a run's settings")
+        return settings
+
+    def _clear(self) -> None:
+        """Removes what an earlier run left, and nothing else.
+
+        The settings last: as long as there is a checkpoint, there is something to compare.
+        """
+        for path in (
+            *self._checkpoints.glob("step-*.safetensors"),
+            self.model_path,
+            self.history_path,
+            self.path / "run.json",
+        ):
+            path.unlink(missing_ok=True)
+
+    def save_model(self, model: VAE) -> None:
+        """Writes the model for use."""
+        if self._owner:
+            model.save(self.model_path)
+
+    def save(
+        self, progress: Progress, model: nn.Module, loss: nn.Module, optimizer: Optimizer
+    ) -> None:
+        """Writes a checkpoint, and then removes the one before.
+
+        Raises:
+            TypeError: If the optimizer's state holds what neither a tensor nor JSON can hold.
+            OSError: If it cannot be written; the one before is still there.
+        """
+        if not self._owner:
+            return
+        tensors: dict[str, Tensor] = {}
+        metadata = {
+            "kind": "checkpoint",
+            "version": VERSION,
+            "progress": asdict(progress),
+            "model": _pack("model", model.state_dict(), tensors),
+            "loss": _pack("loss", loss.state_dict(), tensors),
+            "optimizer": _pack("optimizer", optimizer.state_dict(), tensors),
+        }
+        path = self._checkpoints / checkpoint_name(progress.step)
+        write_tensors(path, tensors, metadata, max_header=MAX_HEADER)
+        self._complete(path, progress)
+
+    def _complete(self, path: Path, progress: Progress) -> None:
+        """Does what comes after a checkpoint: a kill may have left it undone."""
+        for other in self._checkpoints.glob("step-*.safetensors"):
+            if other != path:
+                other.unlink(missing_ok=True)
+        if progress.rows:
+            History(progress.rows).to_csv(self.history_path)
+
+    def restore(
+        self,
+        model: nn.Module,
+        loss: nn.Module,
+        optimizer: Optimizer,
+        *,
+        batches: int,
+        own_rate: bool,
+    ) -> Progress | None:
+        """Puts the newest complete checkpoint into a model, its loss and its optimizer.
+
+        Args:
+            model: The model.
+            loss: The loss, whose parameters and buffers are restored too.
+            optimizer: The optimizer.
+            batches: Batches in an epoch.
+            own_rate: Whether the optimizer is the user's, whose options a schedule may change.
+
+        Returns:
+            Where the run stood, or `None` if there is no checkpoint.
+
+        Raises:
+            ModelFileError: If the newest is damaged and there is no other, or does not fit. Then
+                nothing has been changed.
+        """
+        fault: ModelFileError | None = None
+        for path in sorted(self._checkpoints.glob("step-*.safetensors"), reverse=True):
+            try:
+                tensors, metadata = read_tensors(path, max_header=MAX_HEADER)
+            except ModelFileError as error:
+                fault = fault or error
+                continue
+            _check_version(path, metadata)
+            try:  # all that can fail comes before anything is touched
+                states = {
+                    name: _unpack(metadata[name], tensors)
+                    for name in ("model", "loss", "optimizer")
+                }
+                progress = read_progress(path, metadata["progress"], batches=batches)
+                _check_state(path, states["model"], model.state_dict())
+                _check_state(path, states["loss"], loss.state_dict())
+                check_optimizer(
+                    path,
+                    states["optimizer"],
+                    optimizer,
+                    steps=progress.step,
+                    own_rate=own_rate,
+                )
+                optimizer.load_state_dict(states["optimizer"])
+            except ModelFileError:
+                raise
+            except Exception as error:  # whole, and not what any run has written
+                raise ModelFileError(path, f"does not fit this run ({error!r})") from error
+            model.load_state_dict(states["model"])
+            loss.load_state_dict(states["loss"])
+            _match_layouts(optimizer)
+            if self._owner:
+                self._complete(path, progress)
+            return progress
+        if fault is not None:
+            raise fault
+        return None
+
+
+def _check_state(path: Path, found: Mapping[str, Any], wanted: Mapping[str, Any]) -> None:
+    """Compares a module's state: its tensors by their kinds, the rest (extra state) by name.
+
+    What that rest may be is known to the module alone, whose `set_extra_state` it reaches.
+    """
+    parts = [{k: v for k, v in s.items() if isinstance(v, Tensor)} for s in (found, wanted)]
+    check_tensors(path, *parts)
+    if found.keys() != wanted.keys():
+        raise ModelFileError(path, "does not fit this run: it has other extra states")
+
+
+def _check_version(path: Path, metadata: Mapping[str, Any]) -> None:
+    if metadata.get("kind") != "checkpoint":
+        raise ModelFileError(path, f"holds a {metadata.get('kind')}, not a checkpoint")
+    version = metadata.get("version")
+    if type(version) is not int or version != VERSION:
+        newer = type(version) is int and version > VERSION
+        advice = "upgrade easyvae" if newer else "pass `resume=False` (--fresh) to start anew"
+        raise ModelFileError(
+            path,
+            f"is a checkpoint of version {version!r}, and this easyvae reads version {VERSION}: "
+            f"{advice}",
+        )
+
+
+def _pack(prefix: str, value: Any, tensors: dict[str, Tensor]) -> Any:
+    """Turns nested state into JSON, and puts its tensors aside under names."""
+    if isinstance(value, Tensor):
+        tensors[prefix] = value
+        return {"tensor": prefix}
+    if isinstance(value, Mapping):
+        items = [[key, _pack(f"{prefix}.{key}", item, tensors)] for key, item in value.items()]
+        return {"dict": items}
+    if isinstance(value, list | tuple):
+        packed = [_pack(f"{prefix}.{i}", item, tensors) for i, item in enumerate(value)]
+        return {"tuple" if isinstance(value, tuple) else "list": packed}
+    if value is None or isinstance(value, bool | int | float | str):
+        return value
+    raise TypeError(
+        f"{prefix} is {type(value).__name__}, which a checkpoint cannot hold; an optimizer's "
+        "state must be tensors, numbers, strings, lists, tuples and dicts"
+    )
+
+
+def _unpack(value: Any, tensors: Mapping[str, Tensor]) -> Any:
+    if not isinstance(value, dict):
+        return value
+    ((kind, content),) = value.items()
+    if kind == "tensor":
+        return tensors[content]
+    if kind == "dict":
+        return {key: _unpack(item, tensors) for key, item in content}
+    items = [_unpack(item, tensors) for item in content]
+    return tuple(items) if kind == "tuple" else items
+
+
+def _match_layouts(optimizer: Optimizer) -> None:
+    """Lays moments out in memory as their parameters are: fused kernels read them side by side."""
+    for parameter, state in optimizer.state.items():
+        for key, value in state.items():
+            if isinstance(value, Tensor) and value.shape == parameter.shape:
+                state[key] = torch.empty_like(parameter, dtype=value.dtype).copy_(value)
+
+
+class Run(NamedTuple):
+    """What the settings of a run tell about its data; each is of the type and range it says.
+
+    A run folder may come from anyone: what it names is a claim, and no leave to open it.
+
+    Attributes:
+        pictures: The path or set that it names as what it was trained on, if it does.
+        data: A fingerprint of the images that it was trained on.
+        validation: One of those that it was validated on, if there were any.
+        validation_share: The fraction of the data that they were, if they were set aside.
+        seed: Of the split.
+    """
+
+    pictures: str | None
+    data: str
+    validation: str | None
+    validation_share: float | None
+    seed: int
+
+
+def read_run(model: str | PathLike[str]) -> Run | None:
+    """Reads the settings of the run that a model comes from.
+
+    Args:
+        model: A run folder, or the model file in one.
+
+    Returns:
+        The settings, or `None` where there is no run.
+
+    Raises:
+        ModelFileError: If the settings are damaged.
+    """
+    folder = Path(model)
+    if folder.name == "model.safetensors":
+        folder = folder.parent
+    path = folder / "run.json"
+    if not path.exists():
+        return None
+    if not path.is_file():  # a pipe would be waited for, for ever
+        raise ModelFileError(path, "is not a regular file")
+    return _checked(path, read_json(path))
+
+
+def _checked(path: Path, settings: dict[str, Any]) -> Run:
+    def check(name: str, value: Any, good: bool, rule: str) -> None:
+        if not good:
+            plain = value is None or isinstance(value, bool | int | float | str)
+            shown = repr(value)[:80] if plain else f"a {type(value).__name__}"
+            raise ModelFileError(
+                path, f"is not a run's settings: `{name}` (={shown}) must be {rule}"
+            )
+
+    known = settings.get("must_match")
+    if not isinstance(known, dict):
+        check("must_match", known, False, "an object")
+        known = {}
+    pictures, share = settings.get("pictures"), settings.get("validation_share")
+    data, validation, seed = (known.get(name) for name in ("data", "validation", "seed"))
+    is_path = isinstance(pictures, str) and 0 < len(pictures) <= 4096 and "\0" not in pictures
+    check("pictures", pictures, pictures is None or is_path, "a path, or null")
+    is_share = isinstance(share, float) and 0 < share < 1
+    check("validation_share", share, share is None or is_share, "between 0 and 1, or null")
+    check("data", data, isinstance(data, str), "a fingerprint")
+    is_mark = isinstance(validation, str)
+    check("validation", validation, validation is None or is_mark, "a fingerprint, or null")
+    is_seed = isinstance(seed, int) and not isinstance(seed, bool) and 0 <= seed < 2**64
+    check("seed", seed, is_seed, "an integer from 0 to 2**64 - 1")
+    return Run(pictures, known["data"], validation, share, known["seed"])
