@@ -5,7 +5,7 @@ import os
 import pytest
 
 from easyvae.cli import main
-from easyvae.cli.common import kittens_in, open_pictures
+from easyvae.data.built_in import kittens_in, load_kittens
 
 
 @pytest.mark.parametrize("count", ["0", "-1", "01", "1e3", "", "\u0663", "1000000000", "9" * 5000])
@@ -22,10 +22,10 @@ def test_more_kittens_than_memory_holds_are_refused(
     monkeypatch: pytest.MonkeyPatch, count: int, side: int
 ) -> None:
     """Before one is drawn: too many of them, or too large ones; it says how many are possible."""
-    monkeypatch.setattr("easyvae.cli.common.open_kittens", None)
+    monkeypatch.setattr("easyvae.data.built_in.open_kittens", None)
     monkeypatch.setattr(os, "sysconf", {"SC_PHYS_PAGES": 2**21, "SC_PAGE_SIZE": 2**12}.get)
     with pytest.raises(ValueError, match=r"has 8\.6 GB; half of it holds [\d,]+$"):
-        open_pictures(f"kittens:{count}", (3, side, side))
+        load_kittens(f"kittens:{count}", (3, side, side))
 
 
 def test_the_error_is_one_line(capsys: pytest.CaptureFixture[str]) -> None:

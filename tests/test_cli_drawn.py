@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from easyvae.cli import common as drawn
+from easyvae.data import built_in as drawn
 from easyvae.kittens import draw_kittens
 
 COUNT, SIZE = 12, 16

@@ -13,8 +13,7 @@ from easyvae import VAE, fit
 from easyvae.core.files import ModelFileError
 from easyvae.data import Images, Pictures, split
 from easyvae.data.pictures import digest_rows
-from easyvae.training.open_data import Division, divide_as_run
-from easyvae.training.run_folder import read_run
+from easyvae.training.run_folder import Division, divide_as_run, read_run
 
 
 def train(out: Path, images: Tensor, **arguments: Any) -> None:

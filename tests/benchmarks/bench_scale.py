@@ -42,7 +42,7 @@ from easyvae.kittens import draw_kittens
 from easyvae.training import default_optimizer
 from easyvae.training.console import Reporter
 from easyvae.training.distributed import SingleProcess
-from easyvae.training.open_data import SourceOpener
+from easyvae.training.open_data import DataOpener
 from easyvae.training.optim import DEFAULT_BATCH_SIZE, DEFAULT_LR
 from easyvae.training.trainer import Trainer
 
@@ -115,7 +115,7 @@ def train(arguments: argparse.Namespace) -> Figures:
     """Opens the data as `fit` does, and trains for some steps."""
     torch.manual_seed(0)
     model = VAE([8, 16], 32, image_size=arguments.image_size)
-    opener = SourceOpener(
+    opener = DataOpener(
         shape=model.input_shape,
         batch_size=DEFAULT_BATCH_SIZE,
         seed=0,

@@ -9,7 +9,7 @@ import webbrowser
 from pathlib import Path
 from typing import Any
 
-from easyvae.cli.common import DEMO, add_device, kittens_in, open_pictures
+from easyvae.cli.common import DEMO, add_device, open_pictures
 from easyvae.core.files import printable
 
 WILDCARDS = frozenset({"0.0.0.0", "::"})
@@ -45,7 +45,9 @@ def run(args: argparse.Namespace) -> None:
     from easyvae.app.server import create_app
     from easyvae.app.state import check_models
     from easyvae.app.uvicorn_server import listen, serve
+    from easyvae.data.built_in import kittens_in
     from easyvae.model import VAE
+    from easyvae.training.console import Reporter
     from easyvae.training.distributed import choose_device
 
     if not 0 <= args.port <= 65535:
@@ -64,7 +66,7 @@ def run(args: argparse.Namespace) -> None:
             )
         if count is not None:
             _say(f"opening {count:,} kittens ...")
-        pictures = open_pictures(path, shape, quiet=False)
+        pictures = open_pictures(path, shape, say=Reporter(enabled=True))
         if pictures.report is not None:
             _say(str(pictures.report))
         app = create_app(models, pictures, title=title_of(path), hosts=_hosts(args.host))
@@ -146,6 +148,7 @@ def pictures_of_run(file: Path, host: str) -> str:
     Raises:
         ValueError: If the user has not agreed, or cannot be asked; it says what to pass.
     """
+    from easyvae.data.built_in import kittens_in
     from easyvae.training.run_folder import read_run
 
     run = read_run(file)

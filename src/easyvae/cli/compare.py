@@ -85,6 +85,7 @@ def run(args: argparse.Namespace) -> None:
     from easyvae.comparison import compare
     from easyvae.model import VAE
     from easyvae.plots.style import new_figure
+    from easyvae.training.console import Reporter
 
     size = args.image_size[0] if len(args.image_size) == 1 else args.image_size
     defaults = {
@@ -99,7 +100,12 @@ def run(args: argparse.Namespace) -> None:
     shape = (first[0] if isinstance(first, tuple) else first).input_shape
     new_figure(1, 1)  # without matplotlib there is no report: to be told now, not in hours
     found = compare(
-        open_pictures(args.path, shape, keep_copies=args.keep_copies, quiet=args.quiet),
+        open_pictures(
+            args.path,
+            shape,
+            copies="keep" if args.keep_copies else "drop",
+            say=Reporter(enabled=not args.quiet),
+        ),
         models,
         betas=args.betas,
         epochs=args.epochs,

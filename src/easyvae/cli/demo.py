@@ -43,8 +43,8 @@ def run(args: argparse.Namespace) -> None:
     """Draws, trains, and writes the pictures."""
     import torch
 
-    from easyvae.cli.common import open_kittens
     from easyvae.data import Pictures, Warp
+    from easyvae.data.built_in import open_kittens
     from easyvae.kittens import draw_kittens
     from easyvae.latents import interpolate
     from easyvae.losses import BetaLoss

@@ -10,7 +10,7 @@ from easyvae.cli.common import add_device, add_path, add_seed, open_pictures
 
 if TYPE_CHECKING:
     from easyvae.data import Pictures
-    from easyvae.training.open_data import Division
+    from easyvae.training.run_folder import Division
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -86,8 +86,7 @@ def run(args: argparse.Namespace) -> None:
 
 def _open(path: str, model: str, shape: tuple[int, ...]) -> "tuple[Pictures, Division | None]":
     """Opens pictures, and finds out what the run that the model comes from has made of them."""
-    from easyvae.training.open_data import divide_as_run
-    from easyvae.training.run_folder import read_run
+    from easyvae.training.run_folder import divide_as_run, read_run
 
     run = read_run(model)
     pictures = open_pictures(path, shape)
@@ -95,7 +94,7 @@ def _open(path: str, model: str, shape: tuple[int, ...]) -> "tuple[Pictures, Div
         return pictures, None
     division = divide_as_run(pictures, run)
     if division is None and pictures.report is not None and pictures.report.copies:
-        whole = open_pictures(path, shape, keep_copies=True)  # as the run may have had them
+        whole = open_pictures(path, shape, copies="keep")  # as the run may have had them
         division = divide_as_run(whole, run)
         if division is not None:
             return whole, division

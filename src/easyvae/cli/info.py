@@ -5,7 +5,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from easyvae.cli.common import existing_parent, kittens_in, open_pictures
+from easyvae.cli.common import existing_parent, open_pictures
 
 SHEET = 100
 """How many pictures a contact sheet shows."""
@@ -42,6 +42,8 @@ def _about_model(path: str) -> tuple[str, dict[str, Any]]:
 
 
 def _about_pictures(path: str) -> tuple[str, dict[str, Any]]:
+    from easyvae.data.built_in import kittens_in
+
     count = kittens_in(path)
     if count is not None:
         text = f"{count:,} kittens, drawn at any size"

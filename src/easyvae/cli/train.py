@@ -24,7 +24,6 @@ from easyvae.cli.common import (
     add_path,
     add_seed,
     add_warp,
-    kittens_in,
     open_pictures,
     read_warp,
 )
@@ -32,6 +31,7 @@ from easyvae.cli.common import (
 if TYPE_CHECKING:
     from easyvae.model import VAE
     from easyvae.training import History
+    from easyvae.training.console import Reporter
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -173,8 +173,8 @@ def run(args: argparse.Namespace) -> None:
             args.path,
             model.input_shape,
             flip=args.flip,
-            keep_copies=args.keep_copies,
-            quiet=args.quiet,
+            copies="keep" if args.keep_copies else "drop",
+            say=Reporter(enabled=not args.quiet),
         ),
         loss=loss,
         epochs=args.epochs,
@@ -236,5 +236,7 @@ def _validation(args: argparse.Namespace, model: "VAE") -> Any:
         return float(args.validation)
     except ValueError:
         # Kittens for validation are others than those for training.
+        from easyvae.data.built_in import kittens_in
+
         start = kittens_in(args.path) or 0
         return open_pictures(args.validation, model.input_shape, start=start)

@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 
 from easyvae.comparison.report import render_report, render_table
+from easyvae.core.checks import as_floats
 from easyvae.core.files import write_file
 from easyvae.core.version import __version__
 from easyvae.evaluation import Evaluation, Figures
@@ -119,7 +120,7 @@ class Comparison:
             ImportError: If matplotlib is not installed.
         """
         x = self.pictures[:count]
-        columns = [_as_floats(x)]
+        columns = [as_floats(x)]
         columns += [result.model.reconstruct(x).cpu() for result in self.results.values()]
         return plot_grid(torch.stack(columns, 1), column_labels=["original", *self.results])
 
@@ -150,7 +151,7 @@ class Comparison:
         start, end = self.pictures[a], self.pictures[b]
         for result in self.results.values():
             frames = interpolate(result.model, start, end, steps, method=method).cpu()
-            rows.append(torch.stack([_as_floats(start), *frames, _as_floats(end)]))
+            rows.append(torch.stack([as_floats(start), *frames, as_floats(end)]))
         labels = ["original", *[""] * steps, "original"]
         return plot_grid(torch.stack(rows), row_labels=list(self.results), column_labels=labels)
 
@@ -262,10 +263,6 @@ class Comparison:
                 ],
             }
         return {"easyvae": __version__, "facts": self.facts, "models": models}
-
-
-def _as_floats(images: Tensor) -> Tensor:
-    return images.float() / 255 if images.dtype == torch.uint8 else images.float()
 
 
 def _generator() -> torch.Generator:

@@ -14,7 +14,7 @@ from easyvae.comparison.result import Comparison, Result, file_name
 from easyvae.core.checks import as_path
 from easyvae.core.files import ModelFileError, read_json, write_file
 from easyvae.core.seeds import RandomState
-from easyvae.data import Pictures, Sample, Warp, as_pictures, load_pictures, split
+from easyvae.data import Pictures, Sample, Warp, as_pictures, split
 from easyvae.evaluation import Evaluator
 from easyvae.losses import BetaLoss
 from easyvae.metrics import Features, random_features
@@ -23,6 +23,7 @@ from easyvae.training import History, NonFiniteError, fit
 from easyvae.training.console import Reporter
 from easyvae.training.distributed import choose_device
 from easyvae.training.loop import choose_warp
+from easyvae.training.open_data import open_pictures
 
 Contender: TypeAlias = VAE | tuple[VAE, BetaLoss]
 """A model that is trained already, or one to train and its loss."""
@@ -256,7 +257,9 @@ def compare(
     )
     shape = common_shape(contenders)
     say = Reporter(enabled=progress)
-    pictures = _open(data, shape, say)
+    pictures = open_pictures(data, shape, say=say)
+    if isinstance(data, str | PathLike):
+        say.line(str(pictures.report))
     if validation is not None and not isinstance(validation, int | float):
         validation = as_pictures(validation, shape)  # once, for all models
     trained, held_out = _hold_out(pictures, validation, seed)
@@ -330,17 +333,6 @@ def _train(
         # A note would not do: the command line shows the message alone.
         error.args = (f"model {name!r}: {error}",)
         raise
-
-
-def _open(data: Any, shape: tuple[int, ...], say: Reporter) -> Pictures:
-    if not isinstance(data, str | PathLike):
-        return as_pictures(data, shape)
-    try:
-        pictures = load_pictures(data, shape, progress=say.scan)
-    finally:
-        say.close()
-    say.line(str(pictures.report))
-    return pictures
 
 
 def _hold_out(pictures: Pictures, validation: Any, seed: int) -> tuple[Sample, Sample]:

@@ -165,8 +165,7 @@ def as_batch(x: Tensor, shape: tuple[int, ...], like: Tensor) -> Tensor:
             f"`x` {tuple(x.shape)} must have the shape (N, {', '.join(map(str, shape))})"
             f"{_advice(tuple(x.shape), shape)}"
         )
-    scaled = x.to(like.device, like.dtype)
-    return scaled / 255 if x.dtype == torch.uint8 else scaled
+    return as_floats(x, like.dtype, like.device)
 
 
 def _advice(got: tuple[int, ...], shape: tuple[int, ...]) -> str:
@@ -285,7 +284,16 @@ def check_same_shape(names: tuple[str, str], a: Tensor, b: Tensor) -> None:
         )
 
 
-def as_floats(x: Tensor, dtype: torch.dtype, device: torch.device) -> Tensor:
-    """Brings images to a dtype and device; uint8 means 0 to 255 and is scaled."""
-    floats = x.to(device, dtype)
-    return floats / 255 if x.dtype == torch.uint8 else floats
+def as_floats(
+    x: Tensor, dtype: torch.dtype | None = None, device: torch.device | None = None
+) -> Tensor:
+    """Returns images as floats; uint8 means 0 to 255 and is scaled. The one place that does so.
+
+    Args:
+        x: Images, float or uint8.
+        dtype: What they become; by default float32 for uint8, and floats stay as they are.
+        device: Where they go, by default where they are.
+    """
+    if x.dtype == torch.uint8:
+        return x.to(device or x.device, dtype or torch.float32) / 255
+    return x.to(device or x.device, dtype or x.dtype)

@@ -24,7 +24,7 @@ from easyvae.data.sources import Source, early_fingerprint, open_source
 CACHED_FROM = 64 * 2**20
 _SMALL = 2**14
 
-Progress = Callable[[int, int], object]
+OnProgress = Callable[[int, int], object]
 
 
 def load_pictures(
@@ -35,7 +35,7 @@ def load_pictures(
     flip: bool = False,
     on_error: Literal["skip", "raise"] = "skip",
     cache: str | PathLike[str] | None = None,
-    progress: Progress | None = None,
+    progress: OnProgress | None = None,
 ) -> Pictures:
     """Reads the pictures in a folder or zip archive into one uint8 store.
 
@@ -119,7 +119,7 @@ class _Scan:
         shape: tuple[int, int, int],
         drop: bool,
         strict: bool,
-        progress: Progress | None,
+        progress: OnProgress | None,
     ) -> None:
         self.found = found
         self.path = path

@@ -10,7 +10,7 @@ from easyvae.core.seeds import mixed_seed
 from easyvae.data import Images, Sample, as_pictures
 from easyvae.evaluation.figures import FIGURES, Evaluation, Figures
 from easyvae.evaluation.measures import (
-    Reference,
+    Baseline,
     fit_mixture,
     measure_halfway,
     measure_interpolations,
@@ -115,7 +115,7 @@ class Evaluator:
         self.likelihood = likelihood
         self.importance_samples = as_int("importance_samples", importance_samples, least=0)
         self.components = as_int("components", components)
-        self.reference = Reference(images, training, features, seed)
+        self.reference = Baseline(images, training, features, seed)
 
     def __call__(self, model: VAE) -> Evaluation:
         """Measures a model."""

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from easyvae import metrics
+from easyvae.core.checks import as_floats
 from easyvae.core.seeds import mixed_seed
 from easyvae.data import Images
 from easyvae.data.warp import places, sample
@@ -28,7 +29,7 @@ WINDOW = 11
 """The side that a picture must have for a structural similarity, and for features."""
 
 
-class Reference:
+class Baseline:
     """Images held out and for training, looked at once for all models.
 
     Args:
@@ -108,7 +109,7 @@ def pieces(images: Images, most: int | None = None) -> Iterator[Tensor]:
     count = len(images) if most is None else min(most, len(images))
     for start in range(0, count, PIECE):
         x = images[start : min(start + PIECE, count)]
-        yield x.float() / 255 if x.dtype == torch.uint8 else x.float()
+        yield as_floats(x, torch.float32)
 
 
 def contrast(images: Tensor) -> Tensor:
@@ -117,7 +118,7 @@ def contrast(images: Tensor) -> Tensor:
 
 
 def measure_reconstructions(
-    model: VAE, reference: Reference, *, bernoulli: bool, importance_samples: int
+    model: VAE, reference: Baseline, *, bernoulli: bool, importance_samples: int
 ) -> tuple[Tensor, Tensor, Figures]:
     """Measures reconstructions and likelihoods.
 
@@ -189,7 +190,7 @@ SAMPLES = 1000
 """How many new images are drawn at most: as many as there are images held out."""
 
 
-def fit_mixture(model: VAE, reference: Reference, components: int) -> GaussianMixture | None:
+def fit_mixture(model: VAE, reference: Baseline, components: int) -> GaussianMixture | None:
     """Fits a Gaussian mixture to samples of the training images' posteriors, if there are any."""
     if reference.training is None:
         return None
@@ -204,7 +205,7 @@ def fit_mixture(model: VAE, reference: Reference, components: int) -> GaussianMi
     return GaussianMixture.fit(z, min(components, len(z)), seed=reference.seed)
 
 
-def measure_samples(model: VAE, reference: Reference, mixture: GaussianMixture | None) -> Figures:
+def measure_samples(model: VAE, reference: Baseline, mixture: GaussianMixture | None) -> Figures:
     """Measures how close new images, and reconstructions, are to the ones held out.
 
     Args:
@@ -235,7 +236,7 @@ PAIRS, STEPS = 64, 11
 """How many interpolations are measured, and how many frames each has."""
 
 
-def measure_interpolations(model: VAE, reference: Reference, means: Tensor) -> Figures:
+def measure_interpolations(model: VAE, reference: Baseline, means: Tensor) -> Figures:
     """Measures interpolations between images held out, by each method.
 
     Args:
@@ -263,7 +264,7 @@ def measure_interpolations(model: VAE, reference: Reference, means: Tensor) -> F
     return figures
 
 
-def _distance(reference: Reference, middle: Tensor, ends: Tensor) -> float | None:
+def _distance(reference: Baseline, middle: Tensor, ends: Tensor) -> float | None:
     """Compares how far pictures are from the nearest training picture."""
     if not len(reference.trained):
         return None
@@ -309,14 +310,14 @@ def known_pairs(images: Images, generator: torch.Generator) -> dict[str, KnownPa
         kitten of their averaged factors.
     """
     x = images[:KNOWN_PAIRS]
-    x = x.float() / 255 if x.dtype == torch.uint8 else x.float()
+    x = as_floats(x, torch.float32)
     bend = _waves(len(x), tuple(x.shape[2:]), generator)
     here = places(tuple(x.shape[2:]), torch.device("cpu"))
     known = {"warped": KnownPairs(sample(x, here + bend), sample(x, here - bend), x)}
     origin = getattr(images, "origin", None)
     if origin is not None and origin.partition(":")[0] == "kittens":
         drawn = draw_kitten_pairs(KNOWN_PAIRS, size=x.shape[-1], seed=_ROW)
-        known["halfway"] = KnownPairs(*(torch.from_numpy(each).float() / 255 for each in drawn))
+        known["halfway"] = KnownPairs(*(as_floats(torch.from_numpy(each)) for each in drawn))
     return known
 
 

@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from easyvae.core.checks import as_weight, check_tensor
+from easyvae.core.checks import as_floats, as_weight, check_tensor
 from easyvae.losses.reconstruction import Output, ReconstructionTerm, as_term, shown, weigh
 
 
@@ -215,4 +215,4 @@ def _prepare_target(output: Output, x: Tensor) -> Tensor:
     if x.shape[0] == 0:
         raise ValueError(f"`x` {tuple(x.shape)} must have at least one image")
     x = x.to(output.reconstruction.device)
-    return x.float() / 255 if x.dtype == torch.uint8 else at_least_float32(x)
+    return at_least_float32(as_floats(x))

@@ -1,8 +1,6 @@
-"""What a run is made of, written down so that another one can be told from it.
+"""Values as JSON can hold them: numbers to their last digit, and functions by what they do.
 
-A run may go on only as what it began: `describe` turns a loss, a term or a schedule of the user's
-own into plain values that JSON can hold, numbers to their last digit and functions by what they
-do. `compare` names what differs.
+So a loss, a term or a schedule of the user's own can be told from another one.
 """
 
 import dis
@@ -23,21 +21,17 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor, nn
-from torch.optim import Optimizer
 
 _MOST_PARTS = 5000
 """Values that one description may have: beyond, whatever is described holds half the program."""
 _DEEPEST = 100
-_LISTED = 3
 _LIBRARIES = frozenset({"easyvae", "numpy", "torch", *sys.stdlib_module_names} - {"__main__"})
 """Their functions are known by their names: what they do is told by their versions."""
 _PLAIN = (torch.dtype, torch.device, torch.memory_format, Path, complex)
 _WRAPPERS = (staticmethod, classmethod, property, functools.cached_property)
 _HOOKS = ("_forward_pre_hooks", "_forward_hooks", "_backward_pre_hooks", "_backward_hooks")
 # The last is what the first weights of a VAE add up to, which differs where nobody has seeded.
-_OF_EVERY_MODULE = frozenset({*vars(nn.Module()), "_drawn"})
-_OF_A_PLAIN_MODEL = frozenset({"latent", "input_shape", "output", "plan", "_arguments"})
-"""What a model's config tells already."""
+OF_EVERY_MODULE = frozenset({*vars(nn.Module()), "_drawn"})
 
 
 class Description:
@@ -96,7 +90,7 @@ class Description:
         if isinstance(value, _PLAIN):
             return str(value)
         if isinstance(value, bytes):
-            return str(value) if len(value) <= 100 else f"bytes {_digest(value)}"
+            return str(value) if len(value) <= 100 else f"bytes {digest(value)}"
         if isinstance(value, logging.Logger):  # which knows all others
             return value.name
         if isinstance(value, random.Random):
@@ -184,7 +178,7 @@ class Description:
             return [kind, self.of(name, value.tolist())]
         else:
             raw = np.ascontiguousarray(value).tobytes()
-        return f"{kind} {_digest(raw)}"
+        return f"{kind} {digest(raw)}"
 
     def _unknown(self, name: str, value: Any) -> str:
         if name not in self.unknown:
@@ -218,7 +212,7 @@ class Description:
         defaults = self.of(name, [function.__defaults__, function.__kwdefaults__])
         return {
             "function": function.__qualname__,
-            "code": _digest(repr(_code(code))),
+            "code": digest(repr(_code(code))),
             **({"defaults": defaults} if any(defaults) else {}),
             **closure,
             **around,
@@ -250,7 +244,7 @@ class Description:
         """Describes a module's attributes and hooks, and what it is made of."""
         if "_orig_mod" in module._modules:  # by `torch.compile`, with attributes of the moment
             return {"compiled": self.of(name, module._modules["_orig_mod"])}
-        held = {k: v for k, v in vars(module).items() if k not in _OF_EVERY_MODULE}
+        held = {k: v for k, v in vars(module).items() if k not in OF_EVERY_MODULE}
         hooks = {k: [*vars(module)[k].values()] for k in _HOOKS if vars(module).get(k)}
         parts = {**module._parameters, **module._buffers, **module._modules}
         idle = not module.training and id(module) not in self._set_by_fit
@@ -259,139 +253,6 @@ class Description:
             **({"training": False} if idle else {}),
             **{k: self.of(f"{name}.{k}", part) for k, part in parts.items()},
         }
-
-
-def shape_of(model: nn.Module) -> str:
-    """Returns the layers of a model, one in a line, as torch shows any module."""
-    return nn.Module.__repr__(model)
-
-
-def describe_layers(model: nn.Module, description: Description) -> dict[str, Any]:
-    """Describes a model of which its config does not tell all: a subclass, or with other layers.
-
-    Args:
-        model: The model.
-        description: Notes what cannot be looked into.
-    """
-    parts = {
-        name: description.of(f"layers.{name}", part)
-        for name, part in {**vars(model), **dict(model.named_children())}.items()
-        if name not in _OF_EVERY_MODULE | _OF_A_PLAIN_MODEL
-    }
-    kind = description.of("layers", type(model))
-    return {"class": kind, "layers": _digest(shape_of(model)), **parts}
-
-
-def describe_optimizer(
-    optimizer: Optimizer, names: Mapping[int, str], description: Description
-) -> dict[str, Any]:
-    """Describes an optimizer, and each group by its parameters and what it has of its own.
-
-    Args:
-        optimizer: The optimizer.
-        names: The parameters' names, by `id`.
-        description: Notes what cannot be looked into.
-    """
-    defaults = description.of("optimizer", optimizer.defaults)
-    groups = []
-    for number, group in enumerate(optimizer.param_groups):
-        options = {key: value for key, value in group.items() if key != "params"}
-        # Where a schedule of the user's own changes the rate, torch notes where it began.
-        options["lr"] = options.pop("initial_lr", options.get("lr"))
-        own = description.of(f"optimizer_groups[{number}]", options)
-        differing = {k: v for k, v in own.items() if k not in defaults or v != defaults[k]}
-        groups.append({"parameters": [names[id(p)] for p in group["params"]], **differing})
-    return {
-        "optimizer": type(optimizer).__name__,
-        "optimizer_options": defaults,
-        "optimizer_groups": groups,
-    }
-
-
-class LossWatch:
-    """Notices what a loss changes of itself in training that no checkpoint holds.
-
-    Args:
-        objective: The model and the loss, of which a checkpoint holds parameters and buffers.
-        loss: The loss.
-    """
-
-    def __init__(self, objective: nn.Module, loss: nn.Module) -> None:
-        """Looks at the loss as it is before the training."""
-        self._objective, self._loss = objective, loss
-        self._before = self._described()
-
-    def moved(self) -> list[str]:
-        """Returns what has changed since then, each as a few words."""
-        return list(_differences("loss", self._before, self._described()))
-
-    def _described(self) -> Any:
-        found = Description(self._objective, self._loss).of("loss", self._loss)
-        found.pop("beta", None)  # of a schedule, which `fit` sets at every step
-        return json.loads(json.dumps(found))
-
-
-def compare(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
-    """Returns what differs between two runs' settings, each as a few words.
-
-    Args:
-        before: The settings of the run that is there, as they have been read.
-        now: Those of the run that would go on.
-
-    Example:
-        >>> compare({"must_match": {"seed": 0}}, {"must_match": {"seed": 5}})
-        ['seed (0, now 5)']
-    """
-    now = json.loads(json.dumps(now))  # as they would have been read: tuples are lists there
-    old, new = before["must_match"], now["must_match"]
-    differing = [name for name in new if old.get(name) != new[name]]
-    share = before.get("validation_share"), now.get("validation_share")
-    # With another split the two parts differ in any case, which says nothing of the pictures.
-    if share[0] != share[1] or "seed" in differing:
-        differing = [name for name in differing if name not in ("data", "validation")]
-    found = [text for name in differing for text in _differences(name, old.get(name), new[name])]
-    if share[0] != share[1]:
-        found += _differences("validation", *share)
-    return found
-
-
-def _differences(name: str, before: Any, now: Any) -> Iterator[str]:
-    if name == "layers" and before and now and before["layers"] != now["layers"]:
-        yield "layers (others than before)"
-    elif isinstance(before, dict) and isinstance(now, dict):
-        for key in {**before, **now}:
-            if before.get(key) != now.get(key):
-                yield from _differences(f"{name}.{key}", before.get(key), now.get(key))
-    elif isinstance(before, list) and isinstance(now, list) and _are_names([*before, *now]):
-        gone, new = ([x for x in a if x not in b] for a, b in ((before, now), (now, before)))
-        parts = [f"{word} {some(part)}" for word, part in (("without", gone), ("with", new))]
-        words = " and ".join(part for part in parts if not part.endswith(" "))
-        yield f"{name} (now {words or 'in another order'})"
-    elif isinstance(before, list) and isinstance(now, list) and len(before) == len(now):
-        for number, (a, b) in enumerate(zip(before, now, strict=True)):
-            if a != b:
-                yield from _differences(f"{name}[{number}]", a, b)
-    elif name in ("data", "validation") and (isinstance(before, str) or isinstance(now, str)):
-        yield f"{name} (other pictures than before)"
-    elif name.endswith(".code"):
-        yield f"{name.removesuffix('.code')} (another function)"
-    else:
-        yield f"{name} ({_short(before)}, now {_short(now)})"
-
-
-def _are_names(values: list[Any]) -> bool:
-    return bool(values) and all(isinstance(value, str) for value in values)
-
-
-def some(names: list[str]) -> str:
-    """Lists the first of some names, and how many more there are."""
-    more = len(names) - _LISTED
-    return ", ".join(names[:_LISTED]) + (f" and {more} more" if more > 0 else "")
-
-
-def _short(value: Any) -> str:
-    text = repr(value)
-    return text if len(text) <= 100 else f"{text[:100]}..."
 
 
 def _kind(t: Any) -> str:
@@ -487,5 +348,6 @@ def _name_of(thing: Any) -> str:
     return thing.__qualname__ if ours else f"{module}.{thing.__qualname__}"
 
 
-def _digest(data: bytes | str) -> str:
+def digest(data: bytes | str) -> str:
+    """Returns the first 64 bits of a hash, as text."""
     return hashlib.sha256(data if isinstance(data, bytes) else data.encode()).hexdigest()[:16]

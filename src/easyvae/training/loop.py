@@ -3,8 +3,8 @@
 import contextlib
 import time
 import warnings
-from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
 from functools import partial
 from os import PathLike
 from pathlib import Path
@@ -17,28 +17,20 @@ from torch.utils.data import DataLoader
 
 from easyvae.core.checks import as_int
 from easyvae.core.signals import StopSignals
-from easyvae.core.version import __version__
 from easyvae.data import Warp
 from easyvae.latents import eval_mode
 from easyvae.losses import BetaLoss, LaplacianPyramid
 from easyvae.model import VAE
 from easyvae.training.checkpoint_checks import Progress
 from easyvae.training.console import Reporter
-from easyvae.training.description import (
-    Description,
-    LossWatch,
-    describe_layers,
-    describe_optimizer,
-    shape_of,
-    some,
-)
-from easyvae.training.distributed import SingleProcess, choose_processes
+from easyvae.training.distributed import choose_processes
 from easyvae.training.history import History, Row
-from easyvae.training.open_data import Source, SourceOpener
+from easyvae.training.open_data import DataOpener, Part
 from easyvae.training.optim import DEFAULT_BATCH_SIZE, DEFAULT_LR, as_optimizer, default_optimizer
 from easyvae.training.principal_layers import SAMPLE
 from easyvae.training.principal_start import principal_start
 from easyvae.training.run_folder import RunFolder
+from easyvae.training.settings import LossWatch, run_settings, some
 from easyvae.training.trainer import (
     NonFiniteError as NonFiniteError,  # part of this module's interface
 )
@@ -164,35 +156,15 @@ def fit(
         2
     """
     epochs, seed = as_int("epochs", epochs), as_int("seed", seed, least=0)
-    if batch_size is not None and isinstance(data, DataLoader):
-        warnings.warn(
-            f"`batch_size` (={batch_size!r}) stands beside a DataLoader, which makes batches of "
-            f"{data.batch_size or 'its own'}: those are used for training",
-            stacklevel=2,
-        )
     loss = BetaLoss() if loss is None else loss
     _check_arguments(model, loss, optimizer, lr, callbacks, start, warp)
     warp = choose_warp(warp, [(model, loss)])
-    usual = DEFAULT_BATCH_SIZE if warp is None else DEFAULT_BATCH_SIZE // 2
-    batch_size = as_int("batch_size", usual if batch_size is None else batch_size)
+    batch_size = _choose_batch_size(batch_size, data, warp)
     processes = choose_processes(accelerator, device)
-    first = processes.rank == 0
-    say = Reporter(enabled=progress and first)
-    opener = SourceOpener(
-        shape=model.input_shape,
-        batch_size=batch_size,
-        seed=seed,
-        unit_range=getattr(loss.reconstruction, "base", loss.reconstruction) == "bce",
-        rank=processes.rank,
-        world=processes.world,
-        say=say,
-    )
-
-    def open_in_turn() -> tuple[Source, Source | None]:
-        with processes.first_alone():  # it fills the cache that the others then find
-            return opener.open(data, validation)
-
-    training, held_out = processes.together(open_in_turn, "opening the data")
+    say = Reporter(enabled=progress and processes.rank == 0)
+    unit_range = getattr(loss.reconstruction, "base", loss.reconstruction) == "bce"
+    opener = DataOpener(model.input_shape, batch_size, seed, unit_range, processes, say)
+    training, held_out = opener.open(data, validation)
     _check_out(out, training.origin)
     model.to(processes.device)
     loss.to(processes.device)
@@ -206,43 +178,206 @@ def fit(
     steps = epochs * len(training.feed)
     dtype = processes.precision(precision)
     trainer = Trainer(model, loss, optimizer, peak_lr, processes, dtype, seed, steps, warp)
-    say.line(_describe(trainer, training, held_out, epochs))
-
-    with contextlib.ExitStack() as stack:
-        folder, at = None, None
-        if out is not None:
-            folder = RunFolder(out, owner=first)
-            processes.together(partial(stack.enter_context, folder), "locking the run folder")
-            at = _open(folder, trainer, training, held_out, resume, start, say)
-        if at is None:
-            at = Progress()
-            if start == "auto":
-                _start(model, training, loss, warp.components if warp else None, say)
-            if folder:  # from here on, whatever is in the folder has a checkpoint beside it
-                _save(folder, trainer, at)
-        if at.epoch >= epochs:
-            say.line(f"the run has {at.epoch} epochs already: nothing is trained")
-        stack.callback(say.close)
-        stop = stack.enter_context(StopSignals())
-        stack.enter_context(trainer.training_mode())
-        watch = LossWatch(trainer.objective, loss) if folder else None
-        while at.epoch < epochs:
-            row = _run_epoch(trainer, training, held_out, at, epochs, folder, say, stop)
-            if watch and (moved := watch.moved()):
-                say.line(
-                    f"training changes {some(moved)}, which no checkpoint holds: a run that goes "
-                    "on begins with it anew, and ends with other bits (a buffer would be kept)"
-                )
-            watch = None
-            path = folder.path if folder else None
-            state = RunState(model, at.epoch, at.step, row, History(at.rows), path)
-            _call(callbacks, state, processes)
-    if folder:
-        processes.together(partial(_replace_model, folder, model, say), "writing the model")
-        say.line(f"the model is in {folder.model_path}")
+    folder = None if out is None else RunFolder(out, owner=processes.rank == 0)
+    run = Run(trainer, training, held_out, epochs, folder, say)
+    say.line(run.describe())
+    with run.under_way(start, resume=resume) as stop:
+        while run.at.epoch < epochs:
+            row = run.train_epoch(stop)
+            run.call(callbacks, row)
+    run.finish()
     if stop.requested:
         stop.leave("the run is complete")
-    return History(at.rows)
+    return History(run.at.rows)
+
+
+@dataclass
+class Run:
+    """A training under way: what trains on what, how far it has come, and where that is kept.
+
+    Attributes:
+        trainer: The model, its loss, and how they are trained.
+        training: What they are trained on.
+        held_out: What they are validated on, if there is anything.
+        epochs: Passes through the data in all.
+        folder: Where the run is kept, if it is.
+        say: What tells the user about it.
+        at: Where the run stands.
+    """
+
+    trainer: Trainer
+    training: Part
+    held_out: Part | None
+    epochs: int
+    folder: RunFolder | None
+    say: Reporter
+    at: Progress = field(default_factory=Progress)
+    _watch: LossWatch | None = None
+
+    def describe(self) -> str:
+        """Returns the run's first line, which shows what the default recipe chose."""
+        trainer, held_out = self.trainer, self.held_out
+        parameters = sum(p.numel() for p in trainer.model.parameters())
+        images = self.training.images
+        lr = "" if trainer.peak_lr is None else f" lr {trainer.peak_lr:g}"
+        return (
+            f"training {parameters:,} parameters on "
+            + ("a DataLoader" if images is None else f"{images:,} images")
+            + (f" ({held_out.images:,} held out)" if held_out and held_out.images else "")
+            + f": {self.epochs} epoch{'s' * (self.epochs > 1)}, "
+            f"batch size {self.training.batch_size}, "
+            f"{type(trainer.optimizer).__name__}{lr}, beta {trainer.loss.beta_at(1.0):g}, "
+            + ("warps, " if trainer.warp else "")
+            + f"{str(trainer.dtype).removeprefix('torch.')} on {trainer.processes.device.type}, "
+            f"seed {trainer.seed}"
+        )
+
+    @contextlib.contextmanager
+    def under_way(self, start: str, *, resume: bool) -> Iterator[StopSignals]:
+        """Holds the folder, the model in training mode and the signals, from the start on."""
+        with contextlib.ExitStack() as stack:
+            if self.folder:
+                enter = partial(stack.enter_context, self.folder)
+                self.trainer.processes.together(enter, "locking the run folder")
+            if not (self.folder and self._go_on(self.folder, start, resume=resume)):
+                self._begin(start)
+            if self.at.epoch >= self.epochs:
+                self.say.line(f"the run has {self.at.epoch} epochs already: nothing is trained")
+            stack.callback(self.say.close)
+            stop = stack.enter_context(StopSignals())
+            stack.enter_context(self.trainer.training_mode())
+            if self.folder:
+                self._watch = LossWatch(self.trainer.objective, self.trainer.loss)
+            yield stop
+
+    def train_epoch(self, stop: StopSignals) -> Row:
+        """Trains to the end of the epoch under way, and leaves a complete checkpoint."""
+        at, trainer = self.at, self.trainer
+        started = saved = time.perf_counter()
+        started -= at.seconds
+        self.say.start_epoch(at, self.epochs, self.training.images)
+        trainer.model.train()  # whatever a callback has made of it
+        for batch in self.training.feed.epoch(at.epoch, start=at.batch):
+            due = time.perf_counter() - saved > CHECKPOINT_SECONDS
+            stopping, saving = trainer.step(batch, at, stop=stop.requested is not None, save=due)
+            at.seconds = time.perf_counter() - started
+            self.say.step(batch.total, at)
+            if stopping or saving:
+                self._save()
+            if saving:
+                saved = time.perf_counter()
+            if stopping:
+                stop.leave(f"the same call goes on from step {at.step}" if self.folder else "")
+        row = trainer.finish_epoch(at, self.held_out)
+        self._save(best=at.best is None or at.best == row["val_loss"])
+        self.say.end_epoch(row, self.epochs)
+        self._tell_what_is_lost()
+        return row
+
+    def call(self, callbacks: Sequence[Callback], row: Row) -> None:
+        """Calls the callbacks in the first process; what one raises ends the run in all."""
+        at, processes = self.at, self.trainer.processes
+        path = self.folder.path if self.folder else None
+        state = RunState(self.trainer.model, at.epoch, at.step, row, History(at.rows), path)
+
+        def call() -> None:
+            for callback in callbacks if processes.rank == 0 else ():
+                callback(state)
+
+        processes.together(call, "a callback")
+
+    def finish(self) -> None:
+        """Makes sure that the model of a complete run is there: somebody may have removed it."""
+        folder = self.folder
+        if folder is None:
+            return
+
+        def replace() -> None:
+            if not folder.model_path.is_file():
+                self.say.line(
+                    "model.safetensors was missing; this is the last epoch's, best or not"
+                )
+                folder.save_model(self.trainer.model)
+
+        self.trainer.processes.together(replace, "writing the model")
+        self.say.line(f"the model is in {folder.model_path}")
+
+    def _begin(self, start: str) -> None:
+        """Begins the training, at the principal components of the data if that is possible."""
+        model, warp = self.trainer.model, self.trainer.warp
+        if start == "auto":
+            plain = type(model) is VAE and model._untouched
+            if plain and all(p.requires_grad for p in model.parameters()):
+                images = self.training.feed.sample(SAMPLE)
+                most = warp.components if warp else None
+                with eval_mode(self.trainer.loss):
+                    found = principal_start(model, images, self.trainer.loss, components=most)
+                if found:
+                    self.say.line(
+                        f"starting from {found} principal components of {len(images):,} images"
+                    )
+            else:
+                self.say.line("starting from the weights that the model has")
+        self._save()  # from here on, whatever is in the folder has a checkpoint beside it
+
+    def _go_on(self, folder: RunFolder, start: str, *, resume: bool) -> bool:
+        """Puts model, loss and optimizer where the run in the folder stood, if there is one."""
+        trainer, processes = self.trainer, self.trainer.processes
+
+        def begin() -> dict[str, Any] | None:
+            if processes.rank > 0:
+                return None
+            settings = run_settings(trainer, self.training, self.held_out, start, self.say)
+            return folder.open(settings, resume=resume)
+
+        before = processes.together(begin, "opening the run folder")
+        restore = partial(
+            folder.restore,
+            trainer.model,
+            trainer.loss,
+            trainer.optimizer,
+            batches=len(self.training.feed),
+            own_rate=trainer.peak_lr is None,
+        )
+        at = processes.together(restore, "reading the checkpoint")
+        step = -1 if at is None else at.step
+        steps = processes.sum(torch.tensor([float(step)]))
+        if float(steps) != step * processes.world:
+            raise ValueError(
+                f"`out` (={str(folder.path)!r}) has other checkpoints in other processes; it must "
+                "be on a disk that all of them share"
+            )
+        if at is not None and at.step:
+            self.say.line(f"going on after epoch {at.epoch}, step {at.step}")
+        if before is not None and before.get("steps") != trainer.steps:
+            now = f"{trainer.steps} steps, not {before.get('steps')}"
+            self.say.line(f"the schedules now span {now}")
+        self.at = at or self.at
+        return at is not None
+
+    def _save(self, *, best: bool = False) -> None:
+        """Writes a checkpoint in the first process; a full disk there ends the run in all."""
+        folder, trainer = self.folder, self.trainer
+        if folder is None:
+            return
+
+        def write() -> None:
+            trainer.check_finite(self.at.step)
+            # The model first: killed between the two, the run would do this epoch again.
+            if best:
+                folder.save_model(trainer.model)
+            folder.save(self.at, trainer.model, trainer.loss, trainer.optimizer)
+
+        trainer.processes.together(write, "writing a checkpoint")
+
+    def _tell_what_is_lost(self) -> None:
+        """Says after the first epoch what the loss changes of itself that no checkpoint holds."""
+        watch, self._watch = self._watch, None
+        if watch and (moved := watch.moved()):
+            self.say.line(
+                f"training changes {some(moved)}, which no checkpoint holds: a run that goes on "
+                "begins with it anew, and ends with other bits (a buffer would be kept)"
+            )
 
 
 def _check_arguments(
@@ -296,6 +431,18 @@ def _is_usual(model: VAE, loss: BetaLoss) -> bool:
     return usual and type(model).forward is VAE.forward and len(model.input_shape) > 2
 
 
+def _choose_batch_size(batch_size: int | None, data: Any, warp: Warp | None) -> int:
+    """Returns the images of a step: with warps half as many by default, each of them twice."""
+    if batch_size is not None and isinstance(data, DataLoader):
+        warnings.warn(
+            f"`batch_size` (={batch_size!r}) stands beside a DataLoader, which makes batches of "
+            f"{data.batch_size or 'its own'}: those are used for training",
+            stacklevel=3,
+        )
+    usual = DEFAULT_BATCH_SIZE if warp is None else DEFAULT_BATCH_SIZE // 2
+    return as_int("batch_size", usual if batch_size is None else batch_size)
+
+
 def _check_out(out: str | PathLike[str] | None, origin: str | None) -> None:
     """Refuses the folder of the pictures themselves: a run's own would come to lie among them."""
     if out is not None and origin is not None and Path(out).resolve() == Path(origin).resolve():
@@ -303,194 +450,3 @@ def _check_out(out: str | PathLike[str] | None, origin: str | None) -> None:
             f"`out` (={str(out)!r}) is the folder of the pictures; choose another one, beside "
             "them or in it"
         )
-
-
-def _run_epoch(
-    trainer: Trainer,
-    training: Source,
-    held_out: Source | None,
-    at: Progress,
-    epochs: int,
-    folder: RunFolder | None,
-    say: Reporter,
-    stop: StopSignals,
-) -> Row:
-    """Trains to the end of the epoch under way, and leaves a complete checkpoint."""
-    started = saved = time.perf_counter()
-    started -= at.seconds
-    say.start_epoch(at, epochs, training.images)
-    trainer.model.train()  # whatever a callback has made of it
-    for batch in training.feed.epoch(at.epoch, start=at.batch):
-        due = time.perf_counter() - saved > CHECKPOINT_SECONDS
-        stopping, saving = trainer.step(batch, at, stop=stop.requested is not None, save=due)
-        at.seconds = time.perf_counter() - started
-        say.step(batch.total, at)
-        if folder and (stopping or saving):
-            _save(folder, trainer, at)
-        if saving:
-            saved = time.perf_counter()
-        if stopping:
-            stop.leave(f"the same call goes on from step {at.step}" if folder else "")
-    row = trainer.finish_epoch(at, held_out)
-    if folder:
-        _save(folder, trainer, at, best=at.best is None or at.best == row["val_loss"])
-    say.end_epoch(row, epochs)
-    return row
-
-
-def _save(folder: RunFolder, trainer: Trainer, at: Progress, *, best: bool = False) -> None:
-    """Writes a checkpoint in the first process; a full disk there ends the run in all."""
-
-    def write() -> None:
-        trainer.check_finite(at.step)
-        # The model first: killed between the two, the run would do this epoch again.
-        if best:
-            folder.save_model(trainer.model)
-        folder.save(at, trainer.model, trainer.loss, trainer.optimizer)
-
-    trainer.processes.together(write, "writing a checkpoint")
-
-
-def _replace_model(folder: RunFolder, model: VAE, say: Reporter) -> None:
-    """Writes the model of a complete run again, if somebody has removed it."""
-    if not folder.model_path.is_file():
-        say.line("model.safetensors was missing; this is the last epoch's, best or not")
-        folder.save_model(model)
-
-
-def _open(
-    folder: RunFolder,
-    trainer: Trainer,
-    training: Source,
-    held_out: Source | None,
-    resume: bool,
-    start: str,
-    say: Reporter,
-) -> Progress | None:
-    """Begins the run in a folder, or puts model, loss and optimizer where the run there stood."""
-    processes = trainer.processes
-
-    def begin() -> dict[str, Any] | None:
-        if processes.rank > 0:
-            return None
-        settings = _settings(trainer, training, held_out, start, say)
-        return folder.open(settings, resume=resume)
-
-    before = processes.together(begin, "opening the run folder")
-    restore = partial(
-        folder.restore,
-        trainer.model,
-        trainer.loss,
-        trainer.optimizer,
-        batches=len(training.feed),
-        own_rate=trainer.peak_lr is None,
-    )
-    at = processes.together(restore, "reading the checkpoint")
-    step = -1 if at is None else at.step
-    steps = processes.sum(torch.tensor([float(step)]))
-    if float(steps) != step * processes.world:
-        raise ValueError(
-            f"`out` (={str(folder.path)!r}) has other checkpoints in other processes; it must be "
-            "on a disk that all of them share"
-        )
-    if at is not None and at.step:
-        say.line(f"going on after epoch {at.epoch}, step {at.step}")
-    if before is not None and before.get("steps") != trainer.steps:
-        say.line(f"the schedules now span {trainer.steps} steps, not {before.get('steps')}")
-    return at
-
-
-def _start(model: VAE, training: Source, loss: BetaLoss, most: int | None, say: Reporter) -> None:
-    """Starts an untouched model at the principal components of its data, if that is possible."""
-    plain = type(model) is VAE and model._untouched
-    if not plain or not all(p.requires_grad for p in model.parameters()):
-        say.line("starting from the weights that the model has")
-        return
-    images = training.feed.sample(SAMPLE)
-    with eval_mode(loss):
-        found = principal_start(model, images, loss, components=most)
-    if found:
-        say.line(f"starting from {found} principal components of {len(images):,} images")
-
-
-def _call(callbacks: Sequence[Callback], state: RunState, processes: SingleProcess) -> None:
-    """Calls the callbacks in the first process; what one raises ends the run in all."""
-
-    def call() -> None:
-        for callback in callbacks if processes.rank == 0 else ():
-            callback(state)
-
-    processes.together(call, "a callback")
-
-
-def _settings(
-    trainer: Trainer,
-    training: Source,
-    held_out: Source | None,
-    start: str,
-    say: Reporter,
-) -> dict[str, Any]:
-    """Lists what a run is made of, and what must not differ when it goes on."""
-    model, description = trainer.model, Description(trainer.objective, trainer.loss)
-    config = model.config
-    loss = description.of("loss", trainer.loss)
-    loss.pop("reduction", None)  # of what a call of the loss returns, which training does not ask
-    names = {id(p): name for name, p in trainer.objective.named_parameters()}
-    optimizer = describe_optimizer(trainer.optimizer, names, description)
-    with torch.device("meta"):
-        plain = type(model) is VAE and shape_of(model) == shape_of(VAE(**config))
-    layers = None if plain else describe_layers(model, description)
-    if layers is not None:
-        say.line(
-            "the model has layers that its config does not tell of: `VAE.load` will not read its "
-            "file; build the model in your code, and pass it to the same `fit`, or give it "
-            "`safetensors.torch.load_file(path)` by `load_state_dict`"
-        )
-    if description.unknown:
-        say.line(
-            f"only the kind of {some(description.unknown)} is known: when this run is "
-            "resumed, another of that kind will not be noticed"
-        )
-    return {
-        "easyvae": __version__,
-        "torch": torch.__version__,
-        "device": trainer.processes.device.type,
-        "steps": trainer.steps,
-        "pictures": training.origin,
-        "images": training.images,
-        "validation_images": held_out and held_out.images,
-        "validation_share": held_out and held_out.share,
-        "must_match": {
-            "model": config,
-            "layers": layers,
-            "frozen": [
-                name for name, p in trainer.objective.named_parameters() if not p.requires_grad
-            ],
-            "start": start,
-            "warp": trainer.warp and asdict(trainer.warp),
-            "loss": loss,
-            **optimizer,
-            "batch_size": training.batch_size,
-            "precision": str(trainer.dtype).removeprefix("torch."),
-            "seed": trainer.seed,
-            "processes": trainer.processes.world,
-            "data": training.fingerprint(),
-            "validation": held_out and held_out.fingerprint(),
-        },
-    }
-
-
-def _describe(trainer: Trainer, training: Source, held_out: Source | None, epochs: int) -> str:
-    """Writes the run's first line, which shows what the default recipe chose."""
-    parameters = sum(p.numel() for p in trainer.model.parameters())
-    images = "a DataLoader" if training.images is None else f"{training.images:,} images"
-    lr = "" if trainer.peak_lr is None else f" lr {trainer.peak_lr:g}"
-    return (
-        f"training {parameters:,} parameters on {images}"
-        + (f" ({held_out.images:,} held out)" if held_out and held_out.images else "")
-        + f": {epochs} epoch{'s' * (epochs > 1)}, batch size {training.batch_size}, "
-        f"{type(trainer.optimizer).__name__}{lr}, beta {trainer.loss.beta_at(1.0):g}, "
-        + ("warps, " if trainer.warp else "")
-        + f"{str(trainer.dtype).removeprefix('torch.')} on {trainer.processes.device.type}, "
-        f"seed {trainer.seed}"
-    )

@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from os import PathLike
-from typing import Any, NamedTuple, Protocol
+from typing import Any, Literal, NamedTuple, Protocol
 
 import torch
 from torch import Tensor
@@ -24,8 +24,9 @@ from easyvae.data import (
     split,
     split_loader,
 )
+from easyvae.data.built_in import kittens_in, load_kittens
 from easyvae.training.console import Reporter
-from easyvae.training.run_folder import Run
+from easyvae.training.distributed import SingleProcess
 
 
 class Feed(Protocol):
@@ -45,7 +46,7 @@ class Feed(Protocol):
         """Yields this process's part of each batch, from batch `start` on."""
 
 
-class Source(NamedTuple):
+class Part(NamedTuple):
     """A feed and what is known of the data behind it.
 
     Attributes:
@@ -67,7 +68,7 @@ class Source(NamedTuple):
 
 
 @dataclass(frozen=True)
-class SourceOpener:
+class DataOpener:
     """Opens data for a run, and sets the validation part aside.
 
     Attributes:
@@ -75,8 +76,7 @@ class SourceOpener:
         batch_size: Images per batch over all processes.
         seed: Of the split and the order.
         unit_range: Whether floats must be in [0, 1].
-        rank: Which process this is.
-        world: How many processes there are.
+        processes: Those that share the batches.
         say: Told what the scan of a folder finds.
     """
 
@@ -84,12 +84,11 @@ class SourceOpener:
     batch_size: int
     seed: int
     unit_range: bool
-    rank: int
-    world: int
+    processes: SingleProcess
     say: Reporter
 
-    def open(self, data: Any, validation: Any) -> tuple[Source, Source | None]:
-        """Opens both parts.
+    def open(self, data: Any, validation: Any) -> tuple[Part, Part | None]:
+        """Opens both parts, in all processes; the first fills the cache that the others find.
 
         Args:
             data: Anything that `fit` takes.
@@ -101,12 +100,20 @@ class SourceOpener:
         Raises:
             ValueError: If the data do not fit.
         """
+
+        def open_in_turn() -> tuple[Part, Part | None]:
+            with self.processes.first_alone():
+                return self._open(data, validation)
+
+        return self.processes.together(open_in_turn, "opening the data")
+
+    def _open(self, data: Any, validation: Any) -> tuple[Part, Part | None]:
         fraction = validation if isinstance(validation, int | float) else None
         if fraction is not None and not 0 < fraction < 1:
             raise ValueError(
                 f"`validation` (={fraction!r}) must be a fraction between 0 and 1, data, or None"
             )
-        held_out: Source | None = None
+        held_out: Part | None = None
         pictures: Pictures | None = None
         if isinstance(data, DataLoader):
             if fraction is not None:
@@ -132,47 +139,41 @@ class SourceOpener:
                 _warn_of_copies(pictures, others, self.say)
         return training, held_out
 
-    def _pictures(self, kind: Any) -> Pictures:
-        if isinstance(kind, str | PathLike):
-            try:
-                pictures = load_pictures(kind, self.shape, progress=self.say.scan)
-            finally:
-                self.say.close()
-        else:
-            pictures = as_pictures(kind, self.shape)
+    def _pictures(self, data: Any) -> Pictures:
+        pictures = open_pictures(data, self.shape, say=self.say)
         if self.unit_range:
             check_range(pictures)
         if pictures.report is not None:
             self.say.line(str(pictures.report))
         return pictures
 
-    def _feed(self, pictures: Pictures, indices: Tensor, *, shuffle: bool) -> Source:
-        if len(indices) < self.world:
+    def _feed(self, pictures: Pictures, indices: Tensor, *, shuffle: bool) -> Part:
+        rank, world = self.processes.rank, self.processes.world
+        if len(indices) < world:
             name = "data" if shuffle else "validation"
-            raise ValueError(f"`{name}` has {len(indices)} images for {self.world} processes")
+            raise ValueError(f"`{name}` has {len(indices)} images for {world} processes")
         feed = Batches(
             pictures,
             indices,
             self.batch_size,
             seed=self.seed,
             shuffle=shuffle,
-            rank=self.rank,
-            world=self.world,
+            rank=rank,
+            world=world,
         )
         digest = hashlib.sha256(f"{pictures.fingerprint} {pictures.flip and shuffle}".encode())
         digest.update(indices.numpy().tobytes())
         known = digest.hexdigest
-        return Source(feed, feed.images_per_epoch, known, self.batch_size, pictures.origin)
+        return Part(feed, feed.images_per_epoch, known, self.batch_size, pictures.origin)
 
-    def _stream(self, loader: "DataLoader[Any]") -> Source:
-        if self.world > 1 and not _is_whole(loader):
+    def _stream(self, loader: "DataLoader[Any]") -> Part:
+        rank, world = self.processes.rank, self.processes.world
+        if world > 1 and not _is_whole(loader):
             raise ValueError(
                 "`data` is a DataLoader that shares its batches among processes itself; pass a "
                 "plain one: `fit` gives each process its part"
             )
-        feed = LoaderBatches(
-            loader, shape=self.shape, seed=self.seed, rank=self.rank, world=self.world
-        )
+        feed = LoaderBatches(loader, shape=self.shape, seed=self.seed, rank=rank, world=world)
 
         def fingerprint() -> str:
             sampler = type(getattr(loader, "sampler", None)).__name__
@@ -185,7 +186,43 @@ class SourceOpener:
                 )
             return f"{known}, {digest}"
 
-        return Source(feed, feed.images_per_epoch, fingerprint, loader.batch_size)
+        return Part(feed, feed.images_per_epoch, fingerprint, loader.batch_size)
+
+
+def open_pictures(
+    data: Any,
+    shape: tuple[int, ...],
+    *,
+    flip: bool = False,
+    copies: Literal["drop", "keep"] = "drop",
+    built_in: bool = False,
+    start: int = 0,
+    say: Reporter | None = None,
+) -> Pictures:
+    """Opens whatever a user calls data as one store: the one place that tells what it is.
+
+    Args:
+        data: A folder or zip of pictures, a tensor, an array, a data set, a loader, or `Pictures`.
+        shape: (C, *spatial) of the model.
+        flip: Mirror pictures at random, in training only.
+        copies: Whether byte-identical files are left out.
+        built_in: Whether `kittens` and `kittens:N` are the built-in set, as in the command line,
+            and not a path.
+        start: The number of the first kitten.
+        say: Shown how far the reading of a folder is.
+
+    Raises:
+        ValueError: If there are no images there, or they do not fit.
+    """
+    if not isinstance(data, str | PathLike):
+        return as_pictures(data, shape, flip=flip)
+    if built_in and kittens_in(str(data)) is not None:
+        return load_kittens(str(data), shape, flip=flip, start=start)
+    say = say or Reporter(enabled=False)
+    try:
+        return load_pictures(data, shape, flip=flip, copies=copies, progress=say.scan)
+    finally:
+        say.close()
 
 
 @contextmanager
@@ -215,50 +252,3 @@ def _warn_of_copies(training: Pictures, held_out: Pictures, say: Reporter) -> No
             f"{copies:,} of the {len(held_out):,} pictures for validation are also used for "
             "training: what they measure is memory"
         )
-
-
-class Division(NamedTuple):
-    """What a run has made of a set of pictures; each part is in a random order.
-
-    Attributes:
-        training: Those that it was trained on.
-        held_out: Those that it held out; `None` if it was trained on all of them.
-    """
-
-    training: Images
-    held_out: Images | None
-
-
-def divide_as_run(pictures: Pictures, run: Run) -> Division | None:
-    """Divides pictures as a run has divided them, if it was trained on just these.
-
-    Args:
-        pictures: The pictures, read as the run has read them.
-        run: The settings of the run.
-
-    Returns:
-        The division, or `None` where the run was trained on other data.
-    """
-    shape, count = tuple(pictures.images.shape[1:]), len(pictures)
-    opener = SourceOpener(
-        shape=shape,
-        batch_size=1,
-        seed=run.seed,
-        unit_range=False,
-        rank=0,
-        world=1,
-        say=Reporter(enabled=False),
-    )
-    if run.validation_share is not None:
-        try:
-            training, held_out = opener.open(pictures, run.validation_share)
-        except ValueError:  # they cannot be divided so, as all copies of one picture
-            return None
-        if held_out is None or held_out.fingerprint() != run.validation:
-            return None
-        return Division(training.feed.sample(count), held_out.feed.sample(count))
-    for flip in (False, True):  # the fingerprint tells whether pictures were mirrored
-        training, _ = opener.open(as_pictures(pictures, shape, flip=flip), None)
-        if training.fingerprint() == run.data:
-            return Division(training.feed.sample(count), None)
-    return None

@@ -10,6 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.nn.modules.conv import _ConvNd
 
+from easyvae.core.checks import as_floats
 from easyvae.data import Images
 from easyvae.model import VAE
 from easyvae.model.network import ResidualBlock
@@ -73,6 +74,8 @@ SAMPLE = 8192
 PIECE = 256
 """Images whose codes are computed at once, and at least so many tiles' images."""
 
+FLOATS = torch.float32, torch.device("cpu")
+"""As what the start reads images, and where."""
 ROUNDING = 1e-10
 """Of the square of a mean: a smaller variance is the rounding of float32, or next to it."""
 
@@ -150,7 +153,7 @@ def _moments(
     number, total, outer = 0, torch.zeros(1).double(), torch.zeros(1).double()
     count = min(count, len(images))
     for start in range(0, count, PIECE):
-        codes = codes_of(levels, as_floats(images[start : min(start + PIECE, count)]))
+        codes = codes_of(levels, as_floats(images[start : min(start + PIECE, count)], *FLOATS))
         rows = _tiles(codes, width, grid).flatten(0, -2).double()
         number, total, outer = number + len(rows), total + rows.sum(0), outer + rows.T @ rows
     mean = total / number
@@ -222,12 +225,6 @@ def _fit(x: Tensor, width: int, grid: tuple[int, ...]) -> Tensor:
 def convolution_of(stage: nn.Module) -> _ConvNd:
     """Finds the strided convolution of a stage, beside which there are only residual blocks."""
     return next(layer for layer in stage.children() if isinstance(layer, _ConvNd))
-
-
-def as_floats(images: Tensor) -> Tensor:
-    """Brings images to the CPU, as float32 in the data's range."""
-    images = images.cpu()
-    return images.float() / 255 if images.dtype == torch.uint8 else images.float()
 
 
 class Heads:

@@ -6,18 +6,18 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from easyvae.core.checks import as_int
+from easyvae.core.checks import as_floats, as_int
 from easyvae.data import Images
 from easyvae.latents import Posterior, eval_mode
 from easyvae.losses import BetaLoss, LossTerms
 from easyvae.model import VAE, VAEOutput
 from easyvae.model.network import ResidualBlock
 from easyvae.training.principal_layers import (
+    FLOATS,
     PIECE,
     SAMPLE,
     Heads,
     Level,
-    as_floats,
     codes_of,
     convolution_of,
     linear_gain,
@@ -138,7 +138,7 @@ def _top_codes(model: VAE, levels: Sequence[Level], images: Images) -> Tensor:
     count = min(len(images), SAMPLE, max(_FLOATS // size, 2 * model.latent))
     return torch.cat(
         [
-            codes_of(levels, as_floats(images[i : min(i + PIECE, count)])).flatten(1)
+            codes_of(levels, as_floats(images[i : min(i + PIECE, count)], *FLOATS)).flatten(1)
             for i in range(0, count, PIECE)
         ]
     )
@@ -156,7 +156,7 @@ def _is_plain(model: VAE) -> bool:
 def set_slope(model: VAE, images: Tensor) -> None:
     """Turns what the linear decoder says of a pixel into its logit: a logistic regression."""
     layer = convolution_of(model.decoder.stages[-1])
-    x = as_floats(images).clamp(0, 1)
+    x = as_floats(images, *FLOATS).clamp(0, 1)
     guess = model.decoder(model.encode(images).mean).float().cpu()
     colours = list(range(guess.shape[1]))
     rest = [0, *range(2, guess.ndim)]

@@ -17,6 +17,7 @@ from easyvae.core.files import ModelFileError as ModelFileError  # part of this 
 from easyvae.core.files import read_json, write_file
 from easyvae.core.locks import drop_lock, take_lock
 from easyvae.core.tensor_file import check_tensors, read_tensors, write_tensors
+from easyvae.data import Images, Pictures, as_pictures
 from easyvae.model import VAE
 from easyvae.training.checkpoint_checks import (
     Progress,
@@ -24,8 +25,11 @@ from easyvae.training.checkpoint_checks import (
     checkpoint_name,
     read_progress,
 )
-from easyvae.training.description import compare
+from easyvae.training.console import Reporter
+from easyvae.training.distributed import SingleProcess
 from easyvae.training.history import History
+from easyvae.training.open_data import DataOpener
+from easyvae.training.settings import compare
 
 VERSION = 2
 MAX_HEADER = 100_000_000
@@ -315,7 +319,7 @@ def _match_layouts(optimizer: Optimizer) -> None:
                 state[key] = torch.empty_like(parameter, dtype=value.dtype).copy_(value)
 
 
-class Run(NamedTuple):
+class RunRecord(NamedTuple):
     """What the settings of a run tell about its data; each is of the type and range it says.
 
     A run folder may come from anyone: what it names is a claim, and no leave to open it.
@@ -335,7 +339,7 @@ class Run(NamedTuple):
     seed: int
 
 
-def read_run(model: str | PathLike[str]) -> Run | None:
+def read_run(model: str | PathLike[str]) -> RunRecord | None:
     """Reads the settings of the run that a model comes from.
 
     Args:
@@ -358,7 +362,7 @@ def read_run(model: str | PathLike[str]) -> Run | None:
     return _checked(path, read_json(path))
 
 
-def _checked(path: Path, settings: dict[str, Any]) -> Run:
+def _checked(path: Path, settings: dict[str, Any]) -> RunRecord:
     def check(name: str, value: Any, good: bool, rule: str) -> None:
         if not good:
             plain = value is None or isinstance(value, bool | int | float | str)
@@ -382,4 +386,50 @@ def _checked(path: Path, settings: dict[str, Any]) -> Run:
     check("validation", validation, validation is None or is_mark, "a fingerprint, or null")
     is_seed = isinstance(seed, int) and not isinstance(seed, bool) and 0 <= seed < 2**64
     check("seed", seed, is_seed, "an integer from 0 to 2**64 - 1")
-    return Run(pictures, known["data"], validation, share, known["seed"])
+    return RunRecord(pictures, known["data"], validation, share, known["seed"])
+
+
+class Division(NamedTuple):
+    """What a run has made of a set of pictures; each part is in a random order.
+
+    Attributes:
+        training: Those that it was trained on.
+        held_out: Those that it held out; `None` if it was trained on all of them.
+    """
+
+    training: Images
+    held_out: Images | None
+
+
+def divide_as_run(pictures: Pictures, run: RunRecord) -> Division | None:
+    """Divides pictures as a run has divided them, if it was trained on just these.
+
+    Args:
+        pictures: The pictures, read as the run has read them.
+        run: The settings of the run.
+
+    Returns:
+        The division, or `None` where the run was trained on other data.
+    """
+    shape, count = tuple(pictures.images.shape[1:]), len(pictures)
+    opener = DataOpener(
+        shape=shape,
+        batch_size=1,
+        seed=run.seed,
+        unit_range=False,
+        processes=SingleProcess("cpu"),
+        say=Reporter(enabled=False),
+    )
+    if run.validation_share is not None:
+        try:
+            training, held_out = opener.open(pictures, run.validation_share)
+        except ValueError:  # they cannot be divided so, as all copies of one picture
+            return None
+        if held_out is None or held_out.fingerprint() != run.validation:
+            return None
+        return Division(training.feed.sample(count), held_out.feed.sample(count))
+    for flip in (False, True):  # the fingerprint tells whether pictures were mirrored
+        training, _ = opener.open(as_pictures(pictures, shape, flip=flip), None)
+        if training.fingerprint() == run.data:
+            return Division(training.feed.sample(count), None)
+    return None

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
+from easyvae.core.checks import as_floats
 from easyvae.core.seeds import mixed_seed
 from easyvae.data import Batch, Warp
 from easyvae.latents import eval_mode, reparameterize
@@ -18,7 +19,7 @@ from easyvae.model import VAE, VAEOutput
 from easyvae.training.checkpoint_checks import Progress
 from easyvae.training.distributed import SingleProcess
 from easyvae.training.history import Row
-from easyvae.training.open_data import Source
+from easyvae.training.open_data import Part
 from easyvae.training.optim import lr_factor
 
 CLIP = 10.0
@@ -166,7 +167,7 @@ class Trainer:
         at.step += 1
         return stopping > 0, saving > 0
 
-    def finish_epoch(self, at: Progress, held_out: Source | None) -> Row:
+    def finish_epoch(self, at: Progress, held_out: Part | None) -> Row:
         """Validates, and turns what `at` has added up into a row of the history."""
         started = time.perf_counter()
         *totals, images = at.sums
@@ -228,7 +229,7 @@ class Trainer:
             for module, flag in flags:
                 module.training = flag
 
-    def _validate(self, held_out: Source) -> list[float]:
+    def _validate(self, held_out: Part) -> list[float]:
         """Averages the loss terms over the images held out, with the same noise every epoch.
 
         Whatever the precision of training, in that of the weights: by these figures the best
@@ -248,8 +249,7 @@ class Trainer:
         dtype = self.dtype if use == "train" else torch.float32
         pinned = device.type == "cuda" and batch.images.device.type == "cpu"
         x = batch.images.pin_memory() if pinned else batch.images
-        x = x.to(device, non_blocking=pinned)
-        x = x.float() / 255 if x.dtype == torch.uint8 else x
+        x = as_floats(x.to(device, non_blocking=pinned))
         bent, ends = None, 1
         if use == "train" and self.warp and number < self.warp.until * self.steps:
             x, bent = self._bend(self.warp, x, batch, number)
