@@ -312,7 +312,7 @@ def test_ctrl_c_is_exit_code_130(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     """The last line says that the same command goes on from the step it names."""
-    from test_training import interrupt, stop_at
+    from test_training_loop import interrupt, stop_at
 
     stop_at(monkeypatch, 0, interrupt)
     assert main(["train", str(folder), *TRAIN, "--out", str(tmp_path)]) == 130
@@ -326,7 +326,7 @@ def test_sigterm_is_exit_code_143(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     """Its last line is that of Ctrl-C."""
-    from test_training import stop_at
+    from test_training_loop import stop_at
 
     stop_at(monkeypatch, 0, lambda: os.kill(os.getpid(), signal.SIGTERM))
     assert main(["train", str(folder), *TRAIN, "--out", str(tmp_path)]) == 143

@@ -19,7 +19,7 @@ from easyvae.plots import (
     save_images,
     sheet,
 )
-from test_history import rows
+from test_training_history import rows
 
 Image = pytest.importorskip("PIL.Image")
 pytest.importorskip("matplotlib")

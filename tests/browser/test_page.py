@@ -478,31 +478,6 @@ def test_the_map_shows_a_picture_that_comes_late(open_page: Open) -> None:
     page.wait_for_function(PAINTED, arg="#peek canvas")
 
 
-@GATE
-def test_another_map_is_waited_for(open_page: Open) -> None:
-    """The one before stays in sight, dimmed, until a t-SNE map is there."""
-    page = open_page(expected="503")
-    ready: list[bool] = []
-
-    def answer(route: Any) -> None:
-        if route.request.url.endswith("/api/info"):
-            info = route.fetch().json()
-            route.fulfill(json={**info, "tsne": True})
-        elif ready:
-            route.fulfill(response=route.fetch(url=route.request.url.replace("tsne", "pca")))
-        else:
-            route.fulfill(status=503, headers={"Retry-After": "1"}, json={"error": "busy"})
-
-    page.route(re.compile("/api/info|kind=tsne"), answer)
-    page.reload()
-    page.get_by_role("radio", name="t-SNE").click()
-    expect(page.locator("#map-wait")).to_contain_text("Drawing the t-SNE map")
-    assert page.evaluate(PAINTED, "#map-canvas")
-    ready.append(True)
-    expect(page.locator("#map-wait")).to_be_hidden(timeout=10_000)
-    assert page.evaluate(PAINTED, "#map-canvas")
-
-
 def test_three_and_four_with_weights(open_page: Open) -> None:
     """A pad to drag on, and sliders that do the same."""
     page = open_page(PAIR)
@@ -911,7 +886,7 @@ def test_a_model_that_fails_is_not_waited_for(browser: Any, tmp_path: Path) -> N
 def test_the_page_keeps_to_the_frames_it_may_have(browser: Any, tmp_path: Path) -> None:
     """Of large pictures the server draws fewer at a time, whatever a link asks for."""
     app = create_app({"m": VAE([8], 4, image_size=SIZE)}, make_pictures(30, SIZE), cache=tmp_path)
-    app.state.mixer.library.at_once = 16
+    app.state.mixer.gallery.at_once = 16
     with Running(app) as running, browser.new_context(viewport=DESK, locale="en-GB") as context:
         page = context.new_page()
         page.goto(f"{running.address}/{PAIR}&steps=21")

@@ -4,14 +4,11 @@ import logging
 import threading
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from queue import SimpleQueue
 from time import sleep
 from typing import TypeVar
 
-from torch import Tensor
-
 from easyvae.app.jobs import Pending, give_way
-from easyvae.app.latent_map import Atlas, embed_neighbours
+from easyvae.app.latent_map import LatentMap
 from easyvae.app.latents_cache import TensorCache, open_latents, open_mixture
 from easyvae.app.served_model import Served
 from easyvae.core.files import printable
@@ -28,8 +25,8 @@ class StoppedError(Exception):
     """The server is going down."""
 
 
-class Preparation:
-    """A thread that computes the latents of a set, then mixtures, then the maps asked for.
+class Background:
+    """A thread that computes the latents of a set, with their map, and then mixtures.
 
     What fails is said in the log, and to those who ask for it; all else goes on.
 
@@ -53,34 +50,22 @@ class Preparation:
         self._cache = cache
         self._idle = idle
         self._stopped = threading.Event()
-        self._asked: set[Served] = set()
-        self._tasks: SimpleQueue[Served | None] = SimpleQueue()
-        # A daemon: t-SNE knows no way of being interrupted.
         self._thread = threading.Thread(target=self._run, daemon=True)
         self._thread.start()
-
-    def lay_out(self, served: Served) -> None:
-        """Asks for a model's t-SNE map; more than once is of no effect."""
-        if served not in self._asked:
-            self._asked.add(served)
-            self._tasks.put(served)
 
     def stop(self) -> None:
         """Ends the work as soon as that can be."""
         self._stopped.set()
-        self._tasks.put(None)
         self._thread.join(timeout=5)
 
     def _run(self) -> None:
         give_way()
         with suppress(StoppedError):
             for served in self._models:
-                self._compute(served.blender.atlas, self._embed, served)
+                self._compute(served.blender.latent_map, self._embed, served)
             for served in self._models:
                 if len(served.samples):
                     self._compute(served.blender.mixture, self._fit, served)
-            while (task := self._tasks.get()) is not None:
-                self._compute(task.layout, self._lay_out, task)
 
     def _compute(
         self, pending: Pending[T], compute: Callable[[Served], T], served: Served
@@ -97,7 +82,7 @@ class Preparation:
             _log.exception("the model %s: something failed that is computed once", served.name)
             pending.failed = printable(f"{served.name}: {error}")
 
-    def _embed(self, served: Served) -> Atlas:
+    def _embed(self, served: Served) -> LatentMap:
         def progress(done: int) -> None:
             served.done = done
             for _ in range(100):  # requests go first, but not for ever
@@ -111,19 +96,11 @@ class Preparation:
         means, served.samples = open_latents(
             model, self._pictures, self._cache, served.key, progress
         )
-        atlas = Atlas(means)
-        _ = atlas.plane
-        return atlas
+        latent_map = LatentMap(means)
+        _ = latent_map.plane
+        return latent_map
 
     def _fit(self, served: Served) -> GaussianMixture:
         mixture = open_mixture(served.samples, self._cache, served.key)
         served.samples = served.samples[:0].clone()
         return mixture
-
-    def _lay_out(self, served: Served) -> Tensor:
-        name = f"map-{served.key}"
-        known = self._cache.load(name, {"layout": (len(self._pictures), 2)})
-        if known is None:
-            known = {"layout": embed_neighbours(served.blender.atlas.get().means)}
-            self._cache.save(name, known)
-        return known["layout"]

@@ -26,7 +26,7 @@ _PIXELS = AT_ONCE * 512 * 512
 _KEPT = 48  # sheets of some 150 kB: those of 12,000 pictures
 
 
-class Library:
+class Gallery:
     """The pictures that the page offers.
 
     Args:

@@ -19,7 +19,7 @@ T = TypeVar("T")
 _Task = tuple[Future[Any], Callable[[], Any]]
 
 
-class Worker:
+class Jobs:
     """Threads that take requests' work in turn.
 
     What waits does so here, and not in the threads' own queue: that would keep work whose client
@@ -158,18 +158,16 @@ class Pending(Generic[T]):
     Args:
         code: The word for that it cannot be had.
         waiting: What a request for it is told until it is there.
-        seconds: After how many it may ask again.
 
     Attributes:
         value: The thing, once it is there.
         failed: Why it will never be, if so.
     """
 
-    def __init__(self, code: str, waiting: str, *, seconds: int = 1) -> None:
+    def __init__(self, code: str, waiting: str) -> None:
         """Has nothing yet."""
         self._code = code
         self._waiting = waiting
-        self._seconds = seconds
         self.value: T | None = None
         self.failed: str | None = None
 
@@ -183,4 +181,4 @@ class Pending(Generic[T]):
             return self.value
         if self.failed is not None:
             raise RequestError(409, self._code, self.failed)
-        raise busy(self._waiting, self._seconds)
+        raise busy(self._waiting)

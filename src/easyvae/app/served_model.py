@@ -9,12 +9,12 @@ import torch
 from torch import Tensor
 
 from easyvae.app.errors import RequestError
-from easyvae.app.gallery import Library
+from easyvae.app.gallery import Gallery
 from easyvae.app.jobs import Pending
-from easyvae.app.latent_map import Atlas
+from easyvae.app.latent_map import LatentMap
 from easyvae.app.latents_cache import identify
 from easyvae.app.parameters import Reference
-from easyvae.app.uploads import Shelf
+from easyvae.app.uploads import Uploads
 from easyvae.core.files import printable
 from easyvae.latents import GaussianMixture, blend, eval_mode, lerp, slerp
 from easyvae.model import VAE
@@ -29,24 +29,26 @@ class Blender:
 
     Args:
         model: The model, in eval mode.
-        library: The set.
-        shelf: The pictures that people have brought.
+        gallery: The set.
+        uploads: The pictures that people have brought.
 
     Attributes:
         model: The model.
-        atlas: What is known of the set's latents.
+        latent_map: What is known of the set's latents.
         mixture: A mixture fitted to them.
     """
 
-    def __init__(self, model: VAE, library: Library, shelf: Shelf) -> None:
+    def __init__(self, model: VAE, gallery: Gallery, uploads: Uploads) -> None:
         """Encodes nothing yet."""
         self.model = model
-        self.atlas: Pending[Atlas] = Pending("no_latents", "the set's latents are being computed")
+        self.latent_map: Pending[LatentMap] = Pending(
+            "no_latents", "the set's latents are being computed"
+        )
         self.mixture: Pending[GaussianMixture] = Pending(
             "no_mixture", "a mixture is being fitted to the set's latents"
         )
-        self._library = library
-        self._shelf = shelf
+        self._gallery = gallery
+        self._uploads = uploads
         self._ends: OrderedDict[Reference, Tensor] = OrderedDict()
         self._lock = Lock()
 
@@ -57,9 +59,9 @@ class Blender:
             RequestError: If there are none.
         """
         if reference.kind == "picture":
-            return self._library.original(reference.number)
+            return self._gallery.original(reference.number)
         if reference.kind == "upload":
-            return self._shelf.get(reference.key)
+            return self._uploads.get(reference.key)
         raise RequestError(404, "no_original", "a new picture has no original")
 
     def latent(self, reference: Reference) -> Tensor:
@@ -70,7 +72,7 @@ class Blender:
                 not there yet.
         """
         if reference.kind == "upload":
-            self._shelf.get(reference.key)  # or it would outlive the picture
+            self._uploads.get(reference.key)  # or it would outlive the picture
         with self._lock:
             if reference in self._ends:
                 self._ends.move_to_end(reference)
@@ -85,7 +87,7 @@ class Blender:
     def _find(self, reference: Reference) -> Tensor:
         if reference.amounts:
             z = self.latent(reference.unmoved)
-            directions = self.atlas.get().directions.to(z)
+            directions = self.latent_map.get().directions.to(z)
             amounts = torch.tensor(reference.amounts[: len(directions)]).to(z)
             return z + amounts @ directions[: len(amounts)]
         generator = torch.Generator()
@@ -93,7 +95,7 @@ class Blender:
             noise = torch.randn(1, self.model.latent, generator=_seeded(generator, reference))
             return self._on_device(reference.temperature * noise)
         if reference.kind == "mixture":
-            self.atlas.get()  # without which there will be no mixture
+            self.latent_map.get()  # without which there will be no mixture
             z = self.mixture.get().sample(
                 temperature=reference.temperature, generator=_seeded(generator, reference)
             )
@@ -153,8 +155,8 @@ class Served:
     Args:
         name: What the page calls it.
         model: The model.
-        library: The set.
-        shelf: The pictures that people have brought.
+        gallery: The set.
+        uploads: The pictures that people have brought.
 
     Attributes:
         name: Likewise, printable.
@@ -163,24 +165,21 @@ class Served:
         blender: What mixes with it.
         done: How many pictures have been encoded.
         samples: Of their posteriors, (n, D), from when they are encoded until a mixture is fitted.
-        layout: The t-SNE map, (N, 2).
     """
 
-    def __init__(self, name: str, model: VAE, library: Library, shelf: Shelf) -> None:
+    def __init__(self, name: str, model: VAE, gallery: Gallery, uploads: Uploads) -> None:
         """Works out the key."""
         self.name = printable(name)
-        self.key = identify(model, library.pictures)
+        self.key = identify(model, gallery.pictures)
         self.id = self.key[:12]
-        self.blender = Blender(model, library, shelf)
+        self.blender = Blender(model, gallery, uploads)
         self.done = 0
         self.samples = torch.empty(0, model.latent)
-        self.layout: Pending[Tensor] = Pending("no_tsne", "the map is being drawn", seconds=2)
 
 
 class Trace(TypedDict):
     """Places on a map, x and y each."""
 
-    drawn: Literal["projected", "nearest"]
     ends: list[list[float]]
     path: list[list[float]]
 
@@ -192,7 +191,6 @@ def trace(
     steps: int = 31,
     method: Method = "lerp",
     weights: Sequence[float] | None = None,
-    layout: Tensor | None = None,
 ) -> Trace:
     """Finds where pictures, and what lies between them, are on a map.
 
@@ -203,16 +201,14 @@ def trace(
         method: How two are mixed.
         weights: Of the pictures, for the one place of their blend; without them two pictures
             have a way between them, and more have nothing.
-        layout: The places of the set's pictures, (N, 2), on a map that has none for other
-            latents: it is that of the nearest picture then. `None` is the plane of the atlas.
 
     Returns:
-        How the places were found, those of the pictures, and those of the mix.
+        The places of the pictures, and those of the mix.
 
     Raises:
         RequestError: If there is no such picture, or the set's latents are not there.
     """
-    atlas = blender.atlas.get()
+    latent_map = blender.latent_map.get()
     ends = torch.cat([blender.latent(reference) for reference in references])
     if weights is not None:
         line = blender.blended(references, weights, method)
@@ -221,10 +217,6 @@ def trace(
     else:
         line = ends[:0]
     z = torch.cat([ends, line])
-    places = atlas.place(z) if layout is None else layout[atlas.nearest(z, 1)[:, 0]]
-    rounded = [[round(x, 4) for x in row] for row in places.float().nan_to_num().tolist()]
-    return {
-        "drawn": "projected" if layout is None else "nearest",
-        "ends": rounded[: len(ends)],
-        "path": rounded[len(ends) :],
-    }
+    places = latent_map.place(z).float().nan_to_num()
+    rounded = [[round(x, 4) for x in row] for row in places.tolist()]
+    return {"ends": rounded[: len(ends)], "path": rounded[len(ends) :]}

@@ -12,14 +12,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from easyvae.app.endpoints import (
-    Asset,
-    MapRoutes,
-    MixRoutes,
-    PageRoutes,
-    PictureRoutes,
-    read_assets,
-)
+from easyvae.app import endpoints
 from easyvae.app.errors import RequestError
 from easyvae.app.security import Guard
 from easyvae.app.state import Mixer
@@ -27,24 +20,26 @@ from easyvae.app.uploads import SECONDS
 from easyvae.data import Pictures
 from easyvae.model import VAE
 
-__all__ = ["make_routes"]
-
-
-def make_routes(mixer: Mixer, assets: dict[str, Asset]) -> list[Route]:
-    """Returns every route of one mixer.
-
-    Args:
-        mixer: The mixer.
-        assets: The files of the page.
-    """
-    pictures = PictureRoutes(mixer)
-    answering = [PageRoutes(mixer, assets), pictures, MixRoutes(mixer), MapRoutes(mixer)]
-    routes = [
-        Route(path, handler, methods=["GET"])
-        for group in answering
-        for path, handler in group.table().items()
-    ]
-    return [*routes, Route("/api/uploads", pictures.upload, methods=["POST"])]
+ROUTES = [
+    Route("/", endpoints.page),
+    Route("/static/{name}", endpoints.static),
+    Route("/api/info", endpoints.info),
+    Route("/api/sheets/{sheet}.jpg", endpoints.sheet),
+    Route("/api/sheets/{sheet}.json", endpoints.captions),
+    Route("/api/thumbnails.jpg", endpoints.thumbnails),
+    Route("/api/colours.bin", endpoints.colours),
+    Route("/api/originals.png", endpoints.originals),
+    Route("/api/uploads", endpoints.upload, methods=["POST"]),
+    Route("/api/pictures.png", endpoints.pictures),
+    Route("/api/mix.png", endpoints.mix),
+    Route("/api/blend.png", endpoints.blend),
+    Route("/api/step.png", endpoints.step),
+    Route("/api/strip.png", endpoints.strip),
+    Route("/api/animation.gif", endpoints.animation),
+    Route("/api/map.bin", endpoints.latent_map),
+    Route("/api/path", endpoints.path),
+    Route("/api/near", endpoints.near),
+]
 
 
 def create_app(
@@ -81,7 +76,7 @@ def create_app(
         >>> kittens = Pictures(torch.from_numpy(draw_kittens(20, size=16)[0]))
         >>> model = VAE(channels=[8, 16], latent=4, image_size=16)
         >>> app = create_app({"small": model}, kittens, title="kittens")
-        >>> app.state.mixer.library.title
+        >>> app.state.mixer.gallery.title
         'kittens'
     """
     mixer = Mixer(models, pictures, title=title, cache=cache, upload_seconds=upload_seconds)
@@ -93,13 +88,14 @@ def create_app(
         mixer.stop()
 
     app = Starlette(
-        routes=make_routes(mixer, read_assets()),
+        routes=ROUTES,
         middleware=[Middleware(Guard, hosts=frozenset(hosts))],
         # Each is called with errors of its own kind only, which starlette's annotations leave out.
         exception_handlers=cast(Any, {RequestError: _refuse, HTTPException: _explain}),
         lifespan=lifespan,
     )
     app.state.mixer = mixer
+    app.state.assets = endpoints.read_assets()
     return app
 
 

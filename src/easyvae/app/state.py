@@ -5,16 +5,13 @@ import threading
 from collections.abc import Mapping
 from pathlib import Path
 
-from torch import Tensor
-
-from easyvae.app.background import Preparation
+from easyvae.app.background import Background
 from easyvae.app.errors import RequestError
-from easyvae.app.gallery import Library
-from easyvae.app.jobs import Worker
-from easyvae.app.latent_map import available
+from easyvae.app.gallery import Gallery
+from easyvae.app.jobs import Jobs
 from easyvae.app.latents_cache import TensorCache
 from easyvae.app.served_model import Served
-from easyvae.app.uploads import SECONDS, Reception, Shelf
+from easyvae.app.uploads import SECONDS, UploadReader, Uploads
 from easyvae.data import Pictures
 from easyvae.data.cache import cache_folder
 from easyvae.data.pictures import pieces
@@ -82,14 +79,13 @@ class Mixer:
         upload_seconds: How long an upload may take.
 
     Attributes:
-        library: The set.
-        shelf: The pictures that people have brought.
+        gallery: The set.
+        uploads: The pictures that people have brought.
         models: The models.
-        tsne: Whether there can be a t-SNE map.
-        work: Who draws with the models.
-        sheets: Who draws without them.
-        films: Who packs animations.
-        reception: Who takes pictures in.
+        mix_jobs: What the models draw.
+        sheet_jobs: What is drawn without them.
+        animation_jobs: Animations that are packed.
+        upload_reader: Takes pictures in.
 
     Raises:
         ValueError: If the models and the set do not fit one another.
@@ -106,17 +102,17 @@ class Mixer:
     ) -> None:
         """Computes nothing yet."""
         check_pictures(pictures, check_models(models))
-        self.library = Library(pictures, title)
-        self.shelf = Shelf(self.library.shape)
+        self.gallery = Gallery(pictures, title)
+        self.uploads = Uploads(self.gallery.shape)
         self.models = [
-            Served(name, model.eval(), self.library, self.shelf) for name, model in models.items()
+            Served(name, model.eval(), self.gallery, self.uploads)
+            for name, model in models.items()
         ]
-        self.tsne = available(len(pictures))
         self._cache = TensorCache(cache_folder(cache))
         self._upload_seconds = upload_seconds
-        self._preparation: Preparation | None = None
+        self._background: Background | None = None
         self._lock = threading.Lock()
-        self._hire()
+        self._start_jobs()
 
     def find(self, model: str) -> Served:
         """Returns a model by its id.
@@ -129,46 +125,35 @@ class Mixer:
                 return served
         raise RequestError(404, "no_such_model", "there is no such model; see /api/info")
 
-    def layout(self, served: Served) -> Tensor:
-        """Returns a model's t-SNE map, (N, 2); the first request for it begins the work.
-
-        Raises:
-            RequestError: If it is not there yet, or cannot be.
-        """
-        served.blender.atlas.get()
-        if not self.tsne:
-            why = "t-SNE needs scikit-learn, and at most 20,000 pictures"
-            raise RequestError(404, "no_tsne", why)
-        self.start().lay_out(served)
-        return served.layout.get()
-
-    def start(self) -> Preparation:
+    def start(self) -> Background:
         """Begins, in the background, to compute what is computed once."""
         with self._lock:
-            if self._preparation is None:
-                self._preparation = Preparation(
-                    self.models, self.library.pictures, self._cache, lambda: self.work.idle
+            if self._background is None:
+                self._background = Background(
+                    self.models, self.gallery.pictures, self._cache, lambda: self.mix_jobs.idle
                 )
-            return self._preparation
+            return self._background
 
     def stop(self) -> None:
         """Ends the work as soon as that can be; it can be begun again."""
-        self.reception.stop()  # which waits for no decoder
-        self.sheets.stop()
-        self.films.stop()
-        self.work.stop(seconds=1)
-        self._hire()
+        self.upload_reader.stop()  # which waits for no decoder
+        self.sheet_jobs.stop()
+        self.animation_jobs.stop()
+        self.mix_jobs.stop(seconds=1)
+        self._start_jobs()
         with self._lock:
-            preparation, self._preparation = self._preparation, None
-        if preparation is not None:
-            preparation.stop()
+            background, self._background = self._background, None
+        if background is not None:
+            background.stop()
 
-    def _hire(self) -> None:
+    def _start_jobs(self) -> None:
         """Takes on workers, who stay with one event loop and are of no use once stopped."""
-        self.work = Worker("mix")
-        self.sheets = Worker("sheets", waiting=128)
-        self.films = Worker("films", waiting=4)  # they take seconds, and must not hold up a mix
-        self.reception = Reception(self.shelf, seconds=self._upload_seconds)
+        self.mix_jobs = Jobs("mix")
+        self.sheet_jobs = Jobs("sheets", waiting=128)
+        self.animation_jobs = Jobs(
+            "films", waiting=4
+        )  # they take seconds, and must not hold up a mix
+        self.upload_reader = UploadReader(self.uploads, seconds=self._upload_seconds)
 
 
 def safe_name(title: str) -> str:

@@ -12,7 +12,7 @@ from starlette.requests import Request
 from torch import Tensor
 
 from easyvae.app.errors import RequestError, busy
-from easyvae.app.jobs import Worker, unless_gone
+from easyvae.app.jobs import Jobs, unless_gone
 from easyvae.data import ImageError, read_image
 
 MAX_PIXELS = 40_000_000
@@ -22,7 +22,7 @@ KEPT_BYTES = 2**26
 """How much they may take: of large pictures fewer are kept, but never under four."""
 
 
-class Shelf:
+class Uploads:
     """The pictures that were brought, at the models' size; the newest of them.
 
     Args:
@@ -91,24 +91,24 @@ DECODERS = 2
 """How many pictures are decoded at a time: one that takes its seconds holds up no other."""
 
 
-class Reception:
+class UploadReader:
     """Takes pictures in: a few at a time, up to a size, and not for ever.
 
     Args:
-        shelf: Where they are put.
+        uploads: Where they are put.
         seconds: How long a body may take.
     """
 
-    def __init__(self, shelf: Shelf, *, seconds: float = SECONDS) -> None:
+    def __init__(self, uploads: Uploads, *, seconds: float = SECONDS) -> None:
         """Waits for the first one."""
-        self._shelf = shelf
+        self._uploads = uploads
         self._seconds = seconds
         self._places = asyncio.Semaphore(AT_ONCE)
-        self._decoder = Worker("uploads", threads=DECODERS, waiting=AT_ONCE, patient=True)
+        self._decoder = Jobs("uploads", threads=DECODERS, waiting=AT_ONCE, patient=True)
         self._waiting = 0
 
     async def take(self, request: Request) -> str:
-        """Reads the body of a request, puts the picture on the shelf, and returns its hash.
+        """Reads the body of a request, keeps the picture, and returns its hash.
 
         A body keeps its place until it is decoded: what is read waits for nothing without one.
 
@@ -123,7 +123,7 @@ class Reception:
             await self._come_to_its_turn(request, body)
             try:
                 await body.read(MAX_BYTES)
-                return await self._decoder.run(request, self._shelf.add, body.content())
+                return await self._decoder.run(request, self._uploads.add, body.content())
             finally:
                 self._places.release()
 

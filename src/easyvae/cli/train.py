@@ -31,7 +31,6 @@ from easyvae.cli.common import (
 if TYPE_CHECKING:
     from easyvae.model import VAE
     from easyvae.training import History
-    from easyvae.training.console import Reporter
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -150,6 +149,7 @@ def run(args: argparse.Namespace) -> None:
     from easyvae.losses import BetaLoss
     from easyvae.model import VAE
     from easyvae.training import fit
+    from easyvae.training.console import Reporter
 
     torch.manual_seed(args.seed)
     model = VAE(

@@ -87,7 +87,6 @@ FLOORS = {
     "onnx": "1.21",
     "onnxruntime": "1.24",
     "onnxscript": "0.6",
-    "scikit-learn": "1.7",
     "starlette": "1.3.1",
     "uvicorn": "0.35",
 }

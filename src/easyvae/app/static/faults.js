@@ -5,7 +5,7 @@ import { t } from "./i18n.js";
 
 const KNOWN = new Set([
   "upload_gone", "too_large", "too_many_pixels", "not_a_picture", "empty", "too_slow", "busy",
-  "no_such_picture", "offline", "no_tsne", "no_latents", "no_mixture", "no_such_model",
+  "no_such_picture", "offline", "no_latents", "no_mixture", "no_such_model",
   "no_such_set",
 ]);
 

@@ -1,8 +1,8 @@
 // The map of the latent space: the layer of pictures, the route above it, and all that moves them.
 
-import { ApiError, Latest, get as request, url } from "./api.js";
+import { Latest, get as request, url } from "./api.js";
 import { onReturn } from "./connection.js";
-import { announce, choices, find, prepare } from "./dom.js";
+import { announce, find, prepare } from "./dom.js";
 import { complain, explain } from "./faults.js";
 import { count, onLanguage, t } from "./i18n.js";
 import { gestures } from "./gestures.js";
@@ -12,8 +12,8 @@ import { numberName } from "./names.js";
 import { peek, startPeek } from "./peek.js";
 import { pick } from "./picking.js";
 import { View } from "./places.js";
-import { clearRoute, isStepwise, loadRoute, paintRoute } from "./route.js";
-import { get, onState, set } from "./state.js";
+import { clearRoute, loadRoute, paintRoute } from "./route.js";
+import { onState } from "./state.js";
 
 const HOVERED = 44; // CSS pixels of the picture under the pointer
 const canvas = find("map-canvas");
@@ -23,7 +23,7 @@ let thumbs;
 let layer;
 let info;
 let current; // () => the model, with how far it is
-let mapped = null; // { model, kind }: what the layer shows
+let mapped = null; // the id of the model whose map the layer shows
 let hovered = -1;
 let framed = 0;
 let aiming = false;
@@ -100,17 +100,8 @@ function wait(text) {
   find("map").classList.toggle("waiting", Boolean(text));
 }
 
-const kind = () => (info.tsne ? get().map : "pca");
-
 function note() {
-  let text = t(kind() === "pca" ? "map_note_pca" : "map_note_tsne");
-  if (isStepwise()) text = t("map_note_tsne_path");
-  find("map-note").textContent = text;
-  find("map-kind").hidden = !info.tsne;
-  choices(find("map-kind"), [
-    { value: "pca", label: "PCA", title: t("pca_note") },
-    { value: "tsne", label: "t-SNE", title: t("tsne_note") },
-  ], kind(), (map) => set({ map }, { quiet: true }));
+  find("map-note").textContent = t("map_note");
   showProgress();
 }
 
@@ -118,16 +109,16 @@ export function showProgress() {
   const model = current();
   if (model.failed) wait(t("error_no_latents"));
   else if (!model.ready) wait(t("map_wait", { done: count(model.done), all: count(info.pictures.count) }));
-  else wait(mapped?.kind !== kind() && kind() === "tsne" ? t("map_drawing") : "");
+  else wait("");
 }
 
 /** Fetches a map; the one before stays until it is here. */
-async function fetchMap(model, kind_, signal) {
-  const response = await request(url("map.bin", { model, kind: kind_ }), { signal, tries: 900 });
+async function fetchMap(model, signal) {
+  const response = await request(url("map.bin", { model }), { signal, tries: 900 });
   const places = new Float32Array(await response.arrayBuffer());
   if (signal.aborted) return;
   layer.places = places;
-  mapped = { model, kind: kind_ };
+  mapped = model;
   hover(null);
   view.frame(places);
   redraw();
@@ -146,10 +137,10 @@ async function fetchColours() {
   }
 }
 
-/** Fetches the map of the model and kind that are chosen. */
+/** Fetches the map of the model that is chosen. */
 export async function loadMap() {
   const model = current();
-  if (mapped?.model !== model.id) {
+  if (mapped !== model.id) {
     mapped = null;
     hover(null);
     clearRoute();
@@ -158,21 +149,16 @@ export async function loadMap() {
   note();
   if (!model.ready && !model.failed) return; // called again once it is
   try {
-    await loading.run(async (signal) => {
-      // A t-SNE map can take a minute; until then there is the other one to look at.
-      if (!mapped && kind() === "tsne") await fetchMap(model.id, "pca", signal);
-      await fetchMap(model.id, kind(), signal);
-    });
+    await loading.run((signal) => fetchMap(model.id, signal));
   } catch (error) {
-    if (error instanceof ApiError && error.code === "no_tsne") set({ map: "pca" }, { quiet: true });
-    else if (!mapped) wait(error.code ? explain(error) : "");
+    if (!mapped) wait(error.code ? explain(error) : "");
     complain(error);
   }
 }
 
 /** Draws the route of the mix as it is now. */
 function follow() {
-  if (mapped) loadRoute(mapped.model, mapped.kind, () => { note(); repaint(); });
+  if (mapped) loadRoute(mapped, repaint);
 }
 
 export function startMap(store, found, currentModel) {
@@ -204,7 +190,7 @@ export function startMap(store, found, currentModel) {
   ]) find(id).addEventListener("click", () => { act(); redraw(); });
   onLanguage(note);
   onReturn(() => {
-    if (mapped?.kind !== kind()) {
+    if (!mapped) {
       loadMap();
       return;
     }
@@ -214,7 +200,7 @@ export function startMap(store, found, currentModel) {
   });
   addEventListener("themechange", repaint);
   onState((_, changed) => {
-    if (changed.has("model") || changed.has("map")) loadMap();
+    if (changed.has("model")) loadMap();
     else if (["slots", "mode", "method", "weights"].some((name) => changed.has(name))) follow();
     else if (changed.has("t")) repaint();
   });

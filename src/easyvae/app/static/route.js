@@ -7,10 +7,7 @@ import { LETTERS, bare, filled, get, shown, weights } from "./state.js";
 
 const SIZE = 38; // CSS pixels of the pictures at its ends
 const request = new Latest();
-let route = null; // { ends, path, drawn, slots, letters, sheet }
-
-/** Tells whether the line runs from one picture of the set to the next. */
-export const isStepwise = () => route?.drawn === "nearest";
+let route = null; // { ends, path, slots, letters, sheet }
 
 function put(next) {
   route?.sheet?.close();
@@ -23,7 +20,7 @@ export function clearRoute() {
 }
 
 /** Fetches the route of the state as it is; `changed` is called when there is another to draw. */
-export async function loadRoute(model, kind, changed) {
+export async function loadRoute(model, changed) {
   const refs = filled();
   if (!refs.length) {
     clearRoute();
@@ -38,7 +35,7 @@ export async function loadRoute(model, kind, changed) {
   const letters = LETTERS.filter((_, i) => shown()[i]);
   try {
     const found = await request.run((signal) => Promise.all([
-      json(url("path", { ...query, method, kind, weights: shares }), { signal }),
+      json(url("path", { ...query, method, weights: shares }), { signal }),
       strange ? bitmap(url("pictures.png", query), { signal }) : null,
     ]));
     if (!found) return;
@@ -72,7 +69,6 @@ export function paintRoute(context, thumbs, view) {
 function paintLine(context, line) {
   context.lineJoin = "round";
   context.lineCap = "round";
-  context.setLineDash(isStepwise() ? [2, 6] : []);
   for (const [width, name] of [[6, "--paper"], [2.5, "--accent"]]) {
     context.lineWidth = width;
     context.strokeStyle = colour(name);
@@ -80,7 +76,6 @@ function paintLine(context, line) {
     line.forEach(([left, top], i) => context[i ? "lineTo" : "moveTo"](left, top));
     context.stroke();
   }
-  context.setLineDash([]);
 }
 
 function paintPlace(context, [left, top]) {

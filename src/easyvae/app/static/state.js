@@ -7,12 +7,12 @@ export const FAR = 3; // standard deviations that a picture can be moved along a
 const REFERENCE = /^(p\d{1,9}|u[0-9a-f]{16}|[sg]\d{1,9}t\d{1,3})((?:~-?\d(?:\.\d{1,2})?){0,8})$/;
 const DEFAULTS = {
   model: "", slots: [null, null, null, null], mode: "pair", t: 500, steps: 11, method: "lerp",
-  weights: [1, 1, 1, 1], tab: "gallery", near: "", map: "pca", from: "g", temperature: 80,
+  weights: [1, 1, 1, 1], tab: "gallery", near: "", from: "g", temperature: 80,
   seed: 1,
 };
 const CHOICES = {
   mode: ["pair", "several"], method: ["lerp", "slerp"], tab: ["gallery", "new", "own"],
-  map: ["pca", "tsne"], from: ["s", "g"],
+  from: ["s", "g"],
 };
 const RANGES = { t: [0, 1000], steps: [3, 21], temperature: [0, 150], seed: [1, 999999000] };
 

@@ -14,7 +14,7 @@ pytest.importorskip("starlette", reason="starlette is not installed")
 from starlette.requests import Request
 
 from easyvae.app.errors import RequestError
-from easyvae.app.jobs import Worker
+from easyvae.app.jobs import Jobs
 
 
 def request_of(gone: asyncio.Event) -> Request:
@@ -36,7 +36,7 @@ def test_work_that_was_given_up_is_let_go_of_at_once() -> None:
     gate = threading.Event()
 
     async def main() -> None:
-        worker = Worker("test", waiting=1)
+        worker = Jobs("test", waiting=1)
         first = asyncio.create_task(worker.run(request_of(asyncio.Event()), gate.wait, 20))
         await asyncio.sleep(0.01)
         assert not worker.idle
@@ -68,7 +68,7 @@ def test_beyond_those_that_wait_one_is_told_to_come_back() -> None:
         done.append(number)
 
     async def main() -> None:
-        worker = Worker("test", waiting=2)
+        worker = Jobs("test", waiting=2)
         request = request_of(asyncio.Event())
         tasks = [asyncio.create_task(worker.run(request, work, i)) for i in range(3)]
         await asyncio.sleep(0.01)
@@ -93,7 +93,7 @@ def test_work_that_fails_when_its_client_has_gone_says_nothing() -> None:
 
     async def main() -> None:
         asyncio.get_running_loop().set_exception_handler(lambda _, context: said.append(context))
-        worker, gone = Worker("test"), asyncio.Event()
+        worker, gone = Jobs("test"), asyncio.Event()
         task = asyncio.create_task(worker.run(request_of(gone), fail))
         await asyncio.sleep(0.01)
         gone.set()

@@ -25,12 +25,12 @@ from app_tools import (
 from easyvae import VAE
 from easyvae.app import create_app
 from easyvae.app.errors import RequestError
-from easyvae.app.gallery import Library
-from easyvae.app.latent_map import Atlas
+from easyvae.app.gallery import Gallery
+from easyvae.app.latent_map import LatentMap
 from easyvae.app.latents_cache import TensorCache, identify, open_latents, open_mixture
 from easyvae.app.parameters import parse_reference
 from easyvae.app.served_model import Blender, trace
-from easyvae.app.uploads import Shelf
+from easyvae.app.uploads import Uploads
 from easyvae.data import Pictures
 from easyvae.latents import embed
 
@@ -313,7 +313,7 @@ def test_sets_that_cannot_be_shown_are_refused(
 def test_the_atlas_places_what_it_has_not_seen() -> None:
     """Standard deviations from the middle, along the first two directions."""
     cloud = torch.randn(500, 5) * torch.tensor([5.0, 3.0, 1.0, 0.5, 0.1])
-    atlas = Atlas(cloud)
+    atlas = LatentMap(cloud)
     moved = atlas.centre + 2 * atlas.directions[0] - atlas.directions[1]
     assert torch.allclose(atlas.place(moved[None]), torch.tensor([[2.0, -1.0]]), atol=1e-4)
 
@@ -321,7 +321,7 @@ def test_the_atlas_places_what_it_has_not_seen() -> None:
 def test_the_nearest_picture_is_itself() -> None:
     """Whatever is near it: far from the origin a matrix product would mix them up."""
     cloud = 30 + torch.randn(200, 128) / 1000
-    nearest = Atlas(cloud).nearest(cloud, 3)
+    nearest = LatentMap(cloud).nearest(cloud, 3)
     assert nearest.shape == (200, 3)
     assert torch.equal(nearest[:, 0], torch.arange(200))
 
@@ -329,9 +329,9 @@ def test_the_nearest_picture_is_itself() -> None:
 def test_a_trace_needs_no_server() -> None:
     """The ends and the way, on the plane or at the nearest pictures' places on a map."""
     pictures, model = make_pictures(), make_model()
-    library = Library(pictures, "kittens")
-    blender = Blender(model, library, Shelf(library.shape))
-    atlas = blender.atlas.value = Atlas(embed(model, pictures.images))
+    library = Gallery(pictures, "kittens")
+    blender = Blender(model, library, Uploads(library.shape))
+    atlas = blender.latent_map.value = LatentMap(embed(model, pictures.images))
     pair = [parse_reference("p1"), parse_reference("p9")]
     found = trace(blender, pair, steps=5)
     assert (found["drawn"], len(found["path"])) == ("projected", 5)
@@ -349,7 +349,7 @@ def test_large_pictures_come_fewer_at_a_time(side: int, most: int) -> None:
     """By their pixels, down to sixteen."""
     images = torch.zeros(1, 1, 1, 1, dtype=torch.uint8).expand(2, 3, side, side)
     digests = torch.zeros(2, 16, dtype=torch.uint8).numpy()
-    library = Library(Pictures(images, digests=digests), "large")
+    library = Gallery(Pictures(images, digests=digests), "large")
     assert library.at_once == most
     assert library.thumb == (64, 64)
 
@@ -387,7 +387,7 @@ def test_a_model_that_fails_leaves_the_others_alone(
         bad, fine = client.json("/api/info")["models"]
         assert (bad["ready"], fine["ready"], fine["failed"]) == (False, True, None)
         assert "bad: the model's latents" in bad["failed"]
-        for path in ("near?refs=p1", "map.bin?", "map.bin?kind=tsne", "path?refs=p1,p2"):
+        for path in ("near?refs=p1", "map.bin?", "path?refs=p1,p2"):
             answer = client.get(f"/api/{path}&model={bad['id']}")
             assert (answer.status_code, answer.json()["error"]) == (409, "no_latents"), path
         for refs in ("g1t80", "p1~1"):
@@ -434,73 +434,6 @@ def drawn(client: Client, address: str) -> bytes:
     return bytes(answer.content)
 
 
-class TestNeighbours:
-    """The t-SNE map, with something quicker in its place."""
-
-    @pytest.fixture(autouse=True)
-    def quick(self, monkeypatch: pytest.MonkeyPatch) -> list[int]:
-        from easyvae.app import background as preparation
-        from easyvae.app import state as mixer
-
-        calls: list[int] = []
-
-        def embed_quickly(means: torch.Tensor) -> torch.Tensor:
-            calls.append(len(means))
-            return means[:, :2] - 5
-
-        monkeypatch.setattr(mixer, "available", lambda count: True)
-        monkeypatch.setattr(preparation, "embed_neighbours", embed_quickly)
-        return calls
-
-    def test_it_is_drawn_once_and_kept(self, tmp_path: Path, quick: list[int]) -> None:
-        """The first request begins the work, and is told to come back."""
-        for _ in range(2):  # the second server has it from the cache
-            with client_of(make_app(tmp_path)) as client:
-                address = f"/api/map.bin?model={client.model()}&kind=tsne"
-                first = client.get(address)
-                assert first.status_code == 503
-                assert first.headers["retry-after"] == "2"
-                assert len(drawn(client, address)) == 8 * 40
-        assert quick == [40]
-
-    def test_a_path_runs_through_the_nearest_pictures(self, tmp_path: Path) -> None:
-        """t-SNE has no place for other latents, and the answer says how it was drawn."""
-        with client_of(make_app(tmp_path)) as client:
-            model = client.model()
-            address = f"/api/map.bin?model={model}&kind=tsne"
-            data = bytearray(drawn(client, address))
-            places = torch.frombuffer(data, dtype=torch.float32).reshape(-1, 2)
-            found = client.json(f"/api/path?model={model}&refs=p1,p9&kind=tsne&steps=7")
-            assert found["drawn"] == "nearest"
-            known = {tuple(round(x, 3) for x in place) for place in places.tolist()}
-            assert {tuple(round(x, 3) for x in place) for place in found["path"]} <= known
-
-
-def test_the_real_t_sne(tmp_path: Path) -> None:
-    """Where scikit-learn is installed: finite, centred, of about unit spread."""
-    pytest.importorskip("sklearn", reason="scikit-learn is not installed")
-    from easyvae.app.latent_map import embed_neighbours
-
-    found = embed_neighbours(torch.randn(60, 8, generator=torch.Generator().manual_seed(0)))
-    assert found.shape == (60, 2)
-    assert torch.allclose(found.mean(0), torch.zeros(2), atol=1e-3)
-    assert 0.8 < float(found.std(0).mean()) < 1.2
-
-
-@pytest.mark.parametrize("size", [0.0, 1e-30, 1e30])
-def test_latents_that_hardly_differ_have_a_map(size: float) -> None:
-    """Those of pictures that are all alike are one point, and t-SNE does not crash of them."""
-    pytest.importorskip("sklearn", reason="the map of neighbours needs scikit-learn")
-    from easyvae.app.latent_map import embed_neighbours
-
-    latents = size * torch.randn(37, 4, generator=torch.Generator().manual_seed(0))
-    latents = latents if size else latents + 0.3
-    found = embed_neighbours(latents)
-    assert found.shape == (37, 2)
-    assert found.isfinite().all()
-    assert bool(found.any()) == bool(size)
-
-
 def test_work_of_clients_that_have_gone_is_dropped(tmp_path: Path) -> None:
     """What waits for its turn is not done when nobody waits for it any more."""
     import threading
@@ -522,7 +455,7 @@ def test_work_of_clients_that_have_gone_is_dropped(tmp_path: Path) -> None:
         path = f"{running.address}/api/pictures.png?model={app.state.mixer.models[0].id}&refs=p"
         first = threading.Thread(target=httpx.get, args=(path + "0",), kwargs={"timeout": 30})
         first.start()
-        wait_until(lambda: not app.state.mixer.work.idle)
+        wait_until(lambda: not app.state.mixer.mix_jobs.idle)
         time.sleep(0.2)
         for number in range(1, 5):
             with pytest.raises(httpx.TimeoutException):
@@ -530,5 +463,5 @@ def test_work_of_clients_that_have_gone_is_dropped(tmp_path: Path) -> None:
         time.sleep(0.3)
         gate.set()
         first.join(20)
-        wait_until(lambda: app.state.mixer.work.idle)
+        wait_until(lambda: app.state.mixer.mix_jobs.idle)
         assert done == [0]

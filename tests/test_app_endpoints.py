@@ -19,7 +19,7 @@ from app_tools import (
 )
 from easyvae import VAE, interpolate, lerp, slerp
 from easyvae.app import create_app
-from easyvae.app.gallery import Library
+from easyvae.app.gallery import Gallery
 from easyvae.data import Pictures
 from easyvae.latents import blend, embed, principal_directions
 
@@ -284,7 +284,7 @@ def test_only_the_newest_uploads_are_kept() -> None:
     """The one that was not looked at for longest goes first."""
     from easyvae.app import uploads as shelves
 
-    shelf = shelves.Shelf((3, 16, 16))
+    shelf = shelves.Uploads((3, 16, 16))
     names = [
         shelf.add(encode(Image.new("RGB", (16, 16), (i % 256, i // 256, 9))))
         for i in range(shelves.KEPT + 1)
@@ -322,9 +322,9 @@ def test_what_the_set_decides_lasts_under_its_name(client: Client, path: str) ->
 def test_other_names_make_another_set(tmp_path: Path) -> None:
     """The captions are kept under the set's name as well."""
     names = [[f"{letter}{i}.png" for i in range(40)] for letter in "ab"]
-    libraries = [Library(make_pictures(names=some), "cats") for some in names]
+    libraries = [Gallery(make_pictures(names=some), "cats") for some in names]
     assert libraries[0].id != libraries[1].id
-    assert libraries[0].id == Library(make_pictures(names=names[0]), "dogs").id
+    assert libraries[0].id == Gallery(make_pictures(names=names[0]), "dogs").id
 
 
 def test_of_large_uploads_fewer_are_kept(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -333,7 +333,7 @@ def test_of_large_uploads_fewer_are_kept(monkeypatch: pytest.MonkeyPatch) -> Non
 
     monkeypatch.setattr(shelves, "KEPT_BYTES", 10 * 3 * 16 * 16)
     for side, most in ((16, 10), (32, 4)):
-        shelf = shelves.Shelf((3, side, side))
+        shelf = shelves.Uploads((3, side, side))
         names = [shelf.add(encode(Image.new("RGB", (side, side), (i, 0, 0)))) for i in range(12)]
         assert len(shelf._pictures) == most
         assert shelf.get(names[-1]) is not None
@@ -347,7 +347,7 @@ def test_an_upload_that_is_gone_is_gone_for_the_models_too(tmp_path: Path) -> No
         name = client.request("POST", "/api/uploads", content=file).json()["ref"]
         address = f"/api/pictures.png?model={client.model()}&refs={name}"
         assert client.get(address).status_code == 200
-        app.state.mixer.shelf._pictures.clear()
+        app.state.mixer.uploads._pictures.clear()
         assert client.get(address).status_code == 404
 
 

@@ -188,7 +188,7 @@ def test_a_fault_of_the_server_is_an_answer_like_any_other(
 ) -> None:
     """In JSON, with the safety headers, and with a traceback in the log alone."""
     app = make_app(tmp_path)
-    app.state.mixer.library.colours = lambda: 1 / 0
+    app.state.mixer.gallery.colours = lambda: 1 / 0
     with client_of(app) as client:
         answer = client.get("/api/colours.bin")
     assert answer.status_code == 500
@@ -444,7 +444,7 @@ def test_fifty_uploads_at_once_are_taken_in_turn(tmp_path: Path) -> None:
     """All are accepted in the end; no more than four are in memory until they are decoded."""
     app = make_app(tmp_path)
     gate, started = threading.Event(), threading.Event()
-    shelf = app.state.mixer.shelf
+    shelf = app.state.mixer.uploads
     add = shelf.add
     shelf.add = lambda data: (started.set(), gate.wait(30), add(data))[2]
     rest = bytes(9_900_000)  # behind the picture's end
@@ -472,7 +472,7 @@ def test_a_slow_decoder_holds_up_nobody(tmp_path: Path) -> None:
     """While one picture is decoded for ever others are, mixes are drawn, and the server ends."""
     app = make_app(tmp_path)
     gate, started = threading.Event(), threading.Event()
-    shelf = app.state.mixer.shelf
+    shelf = app.state.mixer.uploads
     add = shelf.add
     slow = encode(Image.new("RGB", (16, 16), "red"))
 
@@ -509,7 +509,7 @@ from app_tools import httpx, make_app
 from easyvae.app.uvicorn_server import listen, serve
 
 app = make_app(Path(sys.argv[1]))
-app.state.mixer.shelf.add = lambda data: (print("decoding", flush=True), time.sleep(60))
+app.state.mixer.uploads.add = lambda data: (print("decoding", flush=True), time.sleep(60))
 bound = listen("127.0.0.1", 0)
 address = f"http://127.0.0.1:{bound.getsockname()[1]}/api/uploads"
 send = lambda: httpx.post(address, content=b"x", timeout=60)
@@ -540,7 +540,7 @@ def test_a_client_that_gives_up_waiting_frees_its_place(
     """While others hold all turns, with a body that is whole already."""
     monkeypatch.setattr(reception, "QUEUE", 2)
     app = make_app(tmp_path)
-    taking = app.state.mixer.reception
+    taking = app.state.mixer.upload_reader
     with Running(app) as running, contextlib.ExitStack() as stack:
         for _ in range(reception.AT_ONCE):
             slow = stack.enter_context(running.raw())

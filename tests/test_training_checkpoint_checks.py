@@ -13,7 +13,7 @@ from easyvae import BetaLoss
 from easyvae.core.files import ModelFileError
 from easyvae.core.tensor_file import read_tensors, write_tensors
 from easyvae.training.run_folder import MAX_HEADER
-from test_training import interrupt, run, same_weights, small_model, stop_at
+from test_training_loop import interrupt, run, same_weights, small_model, stop_at
 
 
 class Scale(nn.Module):

@@ -641,7 +641,7 @@ class TestRunFolder:
             "import os, signal, sys, torch\n"
             "sys.path.insert(0, sys.argv[2])\n"
             "torch.set_num_threads(1)\n"
-            "from test_training import run, small_model\n"
+            "from test_training_loop import run, small_model\n"
             "kill = lambda s: os.kill(os.getpid(), signal.SIGKILL) if s.epoch == 1 else None\n"
             "run(small_model(), out=sys.argv[1], callbacks=[kill], precision=sys.argv[3])\n"
         )

@@ -19,7 +19,8 @@ from torch import Tensor, nn
 
 from easyvae import BetaLoss
 from easyvae.losses import Cyclical, LaplacianPyramid, LinearWarmup
-from easyvae.training.description import Description, compare
+from easyvae.training.description import Description
+from easyvae.training.settings import compare
 
 SCALE = 2.0
 
@@ -309,7 +310,7 @@ def test_the_same_in_every_process(tmp_path: Path) -> None:
     script.write_text(
         "import json\n"
         "from easyvae import BetaLoss\n"
-        "from easyvae.settings import Description\n"
+        "from easyvae.training.description import Description\n"
         "known = {'a', 'b', 'c', 'd'}\n"
         "def term(output, x):\n"
         "    return 1.0 if 'a' in {'x', 'y', 'z'} else known\n"
