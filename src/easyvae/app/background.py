@@ -44,7 +44,6 @@ class Background:
         cache: TensorCache,
         idle: Callable[[], bool],
     ) -> None:
-        """Begins."""
         self._models = models
         self._pictures = pictures
         self._cache = cache

@@ -14,7 +14,6 @@ class RequestError(Exception):
     def __init__(
         self, status: int, code: str, message: str, headers: dict[str, str] | None = None
     ) -> None:
-        """Keeps all of it."""
         super().__init__(message)
         self.status = status
         self.code = code

@@ -43,7 +43,6 @@ class Gallery:
     """
 
     def __init__(self, pictures: Pictures, title: str) -> None:
-        """Looks at the shape; nothing is drawn yet."""
         self.pictures = pictures
         self.title = printable(title)
         self.shape: tuple[int, ...] = tuple(pictures.images.shape[1:])
@@ -58,7 +57,6 @@ class Gallery:
         self._lock = Lock()
 
     def __len__(self) -> int:
-        """Returns how many pictures there are."""
         return len(self.pictures)
 
     @property

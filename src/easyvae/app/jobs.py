@@ -38,7 +38,6 @@ class Jobs:
     def __init__(
         self, name: str, *, threads: int = 1, waiting: int = 32, patient: bool = False
     ) -> None:
-        """Starts no thread yet."""
         self._name = f"easyvae-{name}"
         self._patient = patient
         self._most_threads = threads
@@ -165,7 +164,6 @@ class Pending(Generic[T]):
     """
 
     def __init__(self, code: str, waiting: str) -> None:
-        """Has nothing yet."""
         self._code = code
         self._waiting = waiting
         self.value: T | None = None

@@ -25,7 +25,6 @@ class LatentMap:
     """
 
     def __init__(self, means: Tensor) -> None:
-        """Finds the directions."""
         self.means = means
         step = max(1, len(means) // _SOME)
         some = means[::step]

@@ -46,7 +46,6 @@ class TensorCache:
     """
 
     def __init__(self, folder: Path) -> None:
-        """Looks at nothing yet."""
         self._folder = folder
 
     def load(self, name: str, shapes: dict[str, tuple[int, ...]]) -> dict[str, Tensor] | None:

@@ -45,7 +45,6 @@ class Guard:
     """
 
     def __init__(self, app: ASGIApp, hosts: Collection[str] = ()) -> None:
-        """Keeps the names."""
         self._app = app
         self._any_address = "*" in hosts
         self._hosts = LOOPBACK | {host.lower().strip("[]") for host in hosts}

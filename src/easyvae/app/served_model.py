@@ -39,7 +39,6 @@ class Blender:
     """
 
     def __init__(self, model: VAE, gallery: Gallery, uploads: Uploads) -> None:
-        """Encodes nothing yet."""
         self.model = model
         self.latent_map: Pending[LatentMap] = Pending(
             "no_latents", "the set's latents are being computed"
@@ -168,7 +167,6 @@ class Served:
     """
 
     def __init__(self, name: str, model: VAE, gallery: Gallery, uploads: Uploads) -> None:
-        """Works out the key."""
         self.name = printable(name)
         self.key = identify(model, gallery.pictures)
         self.id = self.key[:12]

@@ -100,7 +100,6 @@ class Mixer:
         cache: Path | None = None,
         upload_seconds: float = SECONDS,
     ) -> None:
-        """Computes nothing yet."""
         check_pictures(pictures, check_models(models))
         self.gallery = Gallery(pictures, title)
         self.uploads = Uploads(self.gallery.shape)

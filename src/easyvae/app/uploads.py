@@ -30,7 +30,6 @@ class Uploads:
     """
 
     def __init__(self, shape: tuple[int, ...]) -> None:
-        """Is empty."""
         self._shape = shape
         self._most = max(4, min(KEPT, KEPT_BYTES // math.prod(shape)))
         self._pictures: OrderedDict[str, Tensor] = OrderedDict()
@@ -100,7 +99,6 @@ class UploadReader:
     """
 
     def __init__(self, uploads: Uploads, *, seconds: float = SECONDS) -> None:
-        """Waits for the first one."""
         self._uploads = uploads
         self._seconds = seconds
         self._places = asyncio.Semaphore(AT_ONCE)

@@ -117,7 +117,6 @@ class Server(uvicorn.Server):
     """
 
     def __init__(self, app: Any, ready: Callable[[], None]) -> None:
-        """Sets the limits."""
         self._ready = ready
         super().__init__(
             uvicorn.Config(

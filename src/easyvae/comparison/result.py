@@ -75,7 +75,6 @@ class Comparison:
         facts: Mapping[str, Any],
         out: Path | None = None,
     ) -> None:
-        """Keeps the results."""
         self.results = dict(results)
         self.pictures = pictures
         self.facts = dict(facts)
@@ -92,11 +91,9 @@ class Comparison:
         return self.results[name]
 
     def __len__(self) -> int:
-        """Returns how many models there are."""
         return len(self.results)
 
     def __iter__(self) -> Iterator[str]:
-        """Iterates over the models' names."""
         return iter(self.results)
 
     @property
@@ -105,7 +102,6 @@ class Comparison:
         return {name: result.evaluation.figures for name, result in self.results.items()}
 
     def __repr__(self) -> str:
-        """Shows the most telling figures as a table."""
         return describe_table(self.table)
 
     def _repr_html_(self) -> str:

@@ -23,16 +23,15 @@ class ModelFileError(ValueError):
     """
 
     def __init__(self, path: str | os.PathLike[str], fault: str) -> None:
-        """Keeps both arguments in `args`, so that the error survives pickling by a worker."""
         # What a file says must not forge a line of a log, or be too strange to print.
         line = printable(fault[: MAX_FAULT + 1])
         line = line if len(line) <= MAX_FAULT else f"{line[:MAX_FAULT]}..."
+        # Both arguments are kept in `args`: so the error survives pickling by a worker.
         super().__init__(os.fspath(path), line)
         self.path = Path(path)
         self.fault = line
 
     def __str__(self) -> str:
-        """Returns the path and the fault as one printable line."""
         return f"{printable(str(self.path))}: {self.fault}"
 
 

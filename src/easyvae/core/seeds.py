@@ -46,7 +46,6 @@ class RandomState:
     """
 
     def __init__(self, seed: int, generators: list[torch.Generator] | None = None) -> None:
-        """Seeds the states, without touching the real ones."""
         self._generators = [torch.default_generator, *(generators or [])]
         outside = self._state()
         random.seed(seed)

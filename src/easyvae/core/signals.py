@@ -10,7 +10,6 @@ class Terminated(SystemExit):
     """What ends a program after SIGTERM: with the customary exit code 143, and a last line."""
 
     def __init__(self, advice: str) -> None:
-        """Keeps what there is to say."""
         super().__init__(128 + signal.SIGTERM)
         self.advice = advice
 
@@ -22,19 +21,16 @@ class StopSignals:
     """
 
     def __init__(self) -> None:
-        """Starts with no signal noted."""
         self.requested: int | None = None
         self._before: dict[int, Any] = {}
 
     def __enter__(self) -> Self:
-        """Takes the signals over."""
         if threading.current_thread() is threading.main_thread():
             for number in (signal.SIGINT, signal.SIGTERM):
                 self._before[number] = signal.signal(number, self._note)
         return self
 
     def __exit__(self, *error: object) -> None:
-        """Gives the signals back."""
         for number, handler in self._before.items():
             if handler is not None:  # one that came from outside Python cannot be put back
                 signal.signal(number, handler)

@@ -147,7 +147,6 @@ class TensorFile:
     """
 
     def __init__(self, path: Path, file: BinaryIO, max_header: int) -> None:
-        """Reads the header, and nothing if it claims to be larger than the file or the cap."""
         self.path = path
         self._file = file
         size = os.fstat(file.fileno()).st_size

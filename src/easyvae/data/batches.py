@@ -96,7 +96,6 @@ class Sample:
     """A few pictures of a store in a random order, read when a slice of them is asked for."""
 
     def __init__(self, pictures: Pictures, indices: Tensor) -> None:
-        """Takes the store and the pictures' indices, (n,)."""
         self._pictures = pictures
         self._indices = indices
 
@@ -106,11 +105,9 @@ class Sample:
         return self._pictures.origin
 
     def __len__(self) -> int:
-        """Returns how many pictures there are."""
         return len(self._indices)
 
     def __getitem__(self, rows: slice) -> Tensor:
-        """Reads some of the pictures, (n, C, *spatial)."""
         return self._pictures.gather(self._indices[rows])
 
 
@@ -150,7 +147,6 @@ class Batches:
         rank: int = 0,
         world: int = 1,
     ) -> None:
-        """Works out how many batches and pictures an epoch has."""
         if isinstance(batch_size, bool) or not isinstance(batch_size, int) or batch_size < 1:
             raise ValueError(f"`batch_size` (={batch_size!r}) must be a whole number, at least 1")
         if batch_size < world:
@@ -175,7 +171,6 @@ class Batches:
         self.images_per_epoch = whole * batch_size + rest * keep_rest
 
     def __len__(self) -> int:
-        """Returns how many batches an epoch has."""
         return self._batches
 
     def sample(self, count: int) -> Sample:

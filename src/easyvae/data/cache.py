@@ -81,7 +81,6 @@ class Cache:
     def __init__(
         self, folder: Path, source: str, shape: Sequence[int], options: Sequence[str]
     ) -> None:
-        """Works out the key; nothing is read or written yet."""
         self.folder = folder
         parts = [_FORMAT, source, list(shape), list(options)]
         self._shape = tuple(shape)
@@ -274,7 +273,6 @@ class MemoryRows:
     """
 
     def __init__(self, limit: int, shape: tuple[int, int, int]) -> None:
-        """Makes room for `limit` pictures."""
         self._images = np.empty((limit, *shape), np.uint8)
         self._digests = np.empty((limit, 16), np.uint8)
         self._count = 0
@@ -301,18 +299,15 @@ class FileRows:
     """Pictures on their way into the data of a store."""
 
     def __init__(self, path: Path, shape: tuple[int, int, int]) -> None:
-        """Creates the file."""
         self._file = path.open("x+b")
         self._shape = shape
         self._row = int(np.prod(shape))
         self._digests = bytearray()
 
     def __enter__(self) -> "FileRows":
-        """Returns itself; the file is closed at the end of the block."""
         return self
 
     def __exit__(self, *error: object) -> None:
-        """Closes the file."""
         self._file.close()
 
     def append(self, pixels: NDArray[np.uint8]) -> None:

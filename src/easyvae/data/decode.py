@@ -97,13 +97,12 @@ class ImageError(ValueError):
     """
 
     def __init__(self, path: str | PathLike[str], fault: str) -> None:
-        """Keeps both arguments in `args`, so that the error survives pickling by a worker."""
+        # Both arguments are kept in `args`: so the error survives pickling by a worker.
         super().__init__(str(path), fault)
         self.path = str(path)
         self.fault = fault
 
     def __str__(self) -> str:
-        """Returns the path and the fault as one printable line."""
         return f"{printable(self.path)}: {self.fault}"
 
 

@@ -44,7 +44,6 @@ class Inspection:
     runs: int = 0
 
     def __str__(self) -> str:
-        """Returns a few lines for a person to read."""
         sizes = {f"{width} x {height}": n for (width, height), n in self.sizes.items()}
         lines = [
             counted(self.pictures, "picture"),

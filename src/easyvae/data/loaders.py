@@ -65,7 +65,6 @@ class LoaderBatches:
         rank: int = 0,
         world: int = 1,
     ) -> None:
-        """Works out how many batches and pictures an epoch has."""
         batches = _batches_in(loader)
         check_rank(rank, world)
         images = _images_in(loader)
@@ -86,7 +85,6 @@ class LoaderBatches:
         self._batches = batches
 
     def __len__(self) -> int:
-        """Returns how many batches an epoch has."""
         return self._batches
 
     def sample(self, count: int) -> Tensor:

@@ -44,7 +44,6 @@ class RunFolders:
     """
 
     def __init__(self, names: Iterable[str]) -> None:
-        """Finds them; those within others are not counted."""
         # Sorted, what a folder holds is found by halving: the names may be long and many.
         ordered = sorted(names)
         self._folders: list[str] = []
@@ -54,11 +53,9 @@ class RunFolders:
                 self._folders.append(folder)
 
     def __len__(self) -> int:
-        """Returns how many there are."""
         return len(self._folders)
 
     def __contains__(self, name: str) -> bool:
-        """Returns whether a member is in one of them."""
         return self._folders_above(name)
 
     @property

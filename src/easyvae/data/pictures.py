@@ -50,7 +50,6 @@ class Report:
     runs: int = 0
 
     def __str__(self) -> str:
-        """Returns the counts, and at most five names for each kind of trouble."""
         fate = "dropped" if self.dropped else "kept"
         counts = [
             counted(self.pictures, "picture"),
@@ -137,7 +136,6 @@ class Pictures:
         flip: bool = False,
         origin: str | None = None,
     ) -> None:
-        """Holds the images as they are: nothing is copied."""
         self.images = images
         self.digests = digest_rows(images) if digests is None else digests
         self.names = names
@@ -146,11 +144,9 @@ class Pictures:
         self.origin = origin
 
     def __len__(self) -> int:
-        """Returns how many images there are."""
         return len(self.images)
 
     def __repr__(self) -> str:
-        """Returns the shape and type in one line."""
         kind = str(self.images.dtype).removeprefix("torch.")
         flip = ", flip=True" if self.flip else ""
         return f"Pictures({tuple(self.images.shape)}, {kind}{flip})"

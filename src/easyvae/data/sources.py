@@ -108,7 +108,6 @@ class SingleFile:
     """One picture file as a set of one."""
 
     def __init__(self, path: Path) -> None:
-        """Looks at the file, without reading it."""
         status = path.stat()
         self.path = path.parent
         self.names = [path.name]
@@ -131,7 +130,6 @@ class Folder:
     """The picture files in a folder and the folders in it; links are followed, once each."""
 
     def __init__(self, path: Path) -> None:
-        """Walks the folder, without reading the files."""
         self.path = path
         self.names: list[str] = []
         self.size = 0

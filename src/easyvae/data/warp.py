@@ -95,7 +95,6 @@ class Warp:
     components: int | None = None
 
     def __post_init__(self) -> None:
-        """Checks the arguments."""
         for name in ("rotate", "scale", "shift", "elastic", "most", "until"):
             value = getattr(self, name)
             if isinstance(value, bool) or not isinstance(value, int | float):

@@ -111,7 +111,6 @@ class Evaluator:
         components: int = 10,
         seed: int = 0,
     ) -> None:
-        """Looks at the images, which all models are held against."""
         self.likelihood = likelihood
         self.importance_samples = as_int("importance_samples", importance_samples, least=0)
         self.components = as_int("components", components)

@@ -57,7 +57,6 @@ class Baseline:
     def __init__(
         self, images: Images, training: Images | None, features: Features, seed: int
     ) -> None:
-        """Looks at all images held out, and at the first of those for training."""
         if not len(images):
             raise ValueError("`images` must hold at least one image")
         self.images = images

@@ -37,7 +37,6 @@ class Canvas:
     """
 
     def __init__(self, kit: Factors, size: int) -> None:
-        """Creates an empty canvas for the kittens `kit`."""
         grid = (np.arange(size, dtype=np.float32) * 2 + 1) / np.float32(size) - 1
         self.kit = kit
         self.pixels: Array = np.empty((3, len(kit["yaw"]), size, size), np.float32)

@@ -62,7 +62,6 @@ class GaussianMixture:
         *,
         dtype: torch.dtype | None = None,
     ) -> None:
-        """Holds the parameters as they are."""
         fits = means.ndim == 2 and scale_tril.shape == (*means.shape, means.shape[-1])
         if not fits or weights.shape != means.shape[:1]:
             raise ValueError(
@@ -244,7 +243,6 @@ class GaussianMixture:
         return torch.stack(parts, 1) - z.shape[1] / 2 * math.log(2 * math.pi)
 
     def __repr__(self) -> str:
-        """Shows K and D."""
         components, latent = self.means.shape
         return f"{type(self).__name__}(components={components}, latent={latent})"
 

@@ -116,7 +116,6 @@ class BetaLoss(nn.Module):
         free_bits: float = 0.0,
         reduction: Literal["mean", "sum", "none"] = "mean",
     ) -> None:
-        """Checks and keeps the arguments."""
         super().__init__()
         as_term("reconstruction", reconstruction)
         if reduction not in ("mean", "sum", "none"):

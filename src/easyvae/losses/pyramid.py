@@ -74,7 +74,6 @@ class LaplacianPyramid:
     texture: float = field(default=0.0, kw_only=True)
 
     def __post_init__(self) -> None:
-        """Checks the arguments."""
         # As a float, so that 1 and 1.0 are the same setting.
         for name in ("weight", "texture"):
             object.__setattr__(self, name, as_weight(name, getattr(self, name)))
@@ -101,7 +100,7 @@ class LaplacianPyramid:
         return total
 
     def __repr__(self) -> str:
-        """Shows the arguments, the same in every process."""
+        # The same in every process.
         base = self.base if isinstance(self.base, str) else shown(self.base)
         return (
             f"LaplacianPyramid(weight={self.weight}, levels={self.levels}, base={base!r}, "

@@ -29,7 +29,6 @@ class LinearWarmup:
     share: float = 0.25
 
     def __post_init__(self) -> None:
-        """Checks the arguments."""
         _check_beta(self.beta)
         _check_share("share", self.share)
 
@@ -61,7 +60,6 @@ class Cyclical:
     share: float = 0.5
 
     def __post_init__(self) -> None:
-        """Checks the arguments."""
         _check_beta(self.beta)
         _check_share("share", self.share)
         if isinstance(self.cycles, bool) or not isinstance(self.cycles, int) or self.cycles < 1:

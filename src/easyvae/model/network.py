@@ -94,7 +94,6 @@ class ResidualBlock(nn.Module):
     def __init__(
         self, dims: int, channels: int, activation: ModuleFactory, norm: NormFactory | None
     ) -> None:
-        """Builds the block for `dims` spatial dimensions."""
         super().__init__()
         layers: list[nn.Module] = []
         for gain in (1.0, 0.1):
@@ -292,7 +291,6 @@ class Encoder(nn.Module):
     def __init__(
         self, stages: Sequence[Stage], channels: Sequence[int], latent: int, choices: Choices
     ) -> None:
-        """Builds one stage per item of `stages`; `channels` starts with the image's."""
         super().__init__()
         self.stages = nn.Sequential(
             *(
@@ -333,7 +331,6 @@ class Decoder(nn.Module):
     def __init__(
         self, stages: Sequence[Stage], channels: Sequence[int], latent: int, choices: Choices
     ) -> None:
-        """Takes the encoder's arguments, in the encoder's order."""
         super().__init__()
         self.grid = (channels[-1], *stages[-1].inner)
         widths = (latent, *reversed(choices.hidden))

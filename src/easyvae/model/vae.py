@@ -114,7 +114,6 @@ class VAE(nn.Module):
         output: Literal["sigmoid", "identity"] = "sigmoid",
         hidden: int | Sequence[int] = (),
     ) -> None:
-        """Builds both halves with weights drawn from the global random state."""
         super().__init__()
         if isinstance(channels, str) or not isinstance(channels, Sequence):
             raise TypeError(f"`channels` (={channels!r}) must be a sequence of integers")
@@ -357,7 +356,6 @@ class VAE(nn.Module):
         return summarize(self, self._arguments, self.plan, self.encoder, self.decoder)
 
     def __repr__(self) -> str:
-        """Shows each stage's output shape and parameter count."""
         summary = self._summary()
         return super().__repr__() if summary is None else summary.text()
 

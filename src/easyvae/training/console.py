@@ -11,7 +11,6 @@ class Reporter:
     """Writes to standard error, or nothing at all."""
 
     def __init__(self, *, enabled: bool) -> None:
-        """Takes a bar if there is a terminal and tqdm, else lines."""
         self.enabled = enabled
         self._bar: Any = None
         self._make_bar: Any = None

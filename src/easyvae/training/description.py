@@ -52,7 +52,6 @@ class Description:
     """
 
     def __init__(self, trained: nn.Module | None = None, loss: nn.Module | None = None) -> None:
-        """Has described nothing yet."""
         self.unknown: list[str] = []
         self._parts = 0
         self._open: set[int] = set()

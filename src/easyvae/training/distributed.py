@@ -26,7 +26,6 @@ class SingleProcess:
     world = 1
 
     def __init__(self, device: str | torch.device) -> None:
-        """Chooses the device: "auto" is the first of a CUDA GPU, an Apple GPU and the CPU."""
         self.device = choose_device(device)
 
     def precision(self, name: Literal["auto", "float32", "bfloat16"]) -> torch.dtype:
@@ -77,7 +76,6 @@ class ManyProcesses(SingleProcess):
     """Training in the processes that an `accelerate.Accelerator` knows of."""
 
     def __init__(self, accelerator: "Accelerator") -> None:
-        """Takes device, rank and number of processes from the accelerator."""
         self.accelerator = accelerator
         self.device = accelerator.device
         self.rank = accelerator.process_index

@@ -50,15 +50,12 @@ class History:
     """
 
     def __init__(self, rows: list[Row] | None = None) -> None:
-        """Starts with some rows, or none."""
         self.rows: list[Row] = list(rows or [])
 
     def __len__(self) -> int:
-        """Returns the number of epochs."""
         return len(self.rows)
 
     def __iter__(self) -> Iterator[Row]:
-        """Iterates over the rows."""
         return iter(self.rows)
 
     def __getitem__(self, column: str) -> list[float | int | None]:
@@ -72,7 +69,6 @@ class History:
         return [row[column] for row in self.rows]  # type: ignore[literal-required]  # checked above
 
     def __repr__(self) -> str:
-        """Shows the number of epochs and the newest losses."""
         if not self.rows:
             return "History of 0 epochs"
         return f"History of {len(self)} epochs, the last: {describe_row(self.rows[-1])}"

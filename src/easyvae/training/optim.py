@@ -55,7 +55,6 @@ class Muon(Optimizer):
         eps: float = 1e-8,
         weight_decay: float = 0.0,
     ) -> None:
-        """Sorts the parameters into the two groups."""
         if isinstance(lr, bool) or not isinstance(lr, int | float):
             raise TypeError(f"`lr` (={lr!r}) must be a number")
         if not (math.isfinite(lr) and lr > 0):

@@ -244,7 +244,6 @@ class Heads:
     def __init__(
         self, model: VAE, pairs: Pairs, mean: Tensor, components: Tensor, variance: Tensor
     ) -> None:
-        """Sets the hidden layers and their mirrors."""
         encoder, decoder = model.encoder, model.decoder
         self.layers = (encoder.mean, encoder.log_var)
         *mirrors, self.mirror = (decoder.expand, *reversed(_linears(decoder.hidden)))

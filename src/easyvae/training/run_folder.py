@@ -49,7 +49,6 @@ class RunFolder:
     """
 
     def __init__(self, path: str | os.PathLike[str], *, owner: bool = True) -> None:
-        """Looks at nothing yet."""
         self.path = as_path("out", path)
         self.model_path = self.path / "model.safetensors"
         self.history_path = self.path / "history.csv"
@@ -86,7 +85,6 @@ class RunFolder:
         return self
 
     def __exit__(self, *error: object) -> None:
-        """Lets other processes in."""
         if self._lock is not None:
             drop_lock(self._lock)
 

@@ -138,7 +138,6 @@ class LossWatch:
     """
 
     def __init__(self, objective: nn.Module, loss: nn.Module) -> None:
-        """Looks at the loss as it is before the training."""
         self._objective, self._loss = objective, loss
         self._before = self._described()
 

@@ -63,7 +63,6 @@ class Objective(nn.Module):
     """A model and its loss as one module: what is trained, shared among processes and checked."""
 
     def __init__(self, model: VAE, loss: BetaLoss) -> None:
-        """Holds both as they are."""
         super().__init__()
         self.model = model
         self.loss = loss
