@@ -201,8 +201,9 @@ def _fit(arguments: argparse.Namespace, **options: Any) -> Figures:
         return model, time.perf_counter() - began
 
     few = world.train[:1600]
-    once, thrice = train(few, 1)[1], train(few, 3)[1]
-    epoch = (thrice - once) / 2 * len(world.train) / len(few)
+    train(few, 1)  # warms up
+    once, more = train(few, 1)[1], train(few, 6)[1]
+    epoch = (more - once) / 5 * len(world.train) / len(few)
     model, seconds = train(world.train, max(1, round((60 * arguments.minutes) / epoch)))
     model.eval()
     return {

@@ -34,6 +34,7 @@ def benchmarks(pictures: str, mnist: str | None) -> dict[str, list[str]]:
         "blur": ["bench_blur.py", pictures, "--minutes", "10"],
         "long": ["bench_long.py", pictures],
         "mixer": ["bench_mixer.py", pictures],
+        "warp": ["bench_warp.py"],
         "halfway": ["bench_halfway.py", "--photographs", pictures],
     }
     if mnist:
