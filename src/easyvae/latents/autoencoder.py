@@ -7,7 +7,7 @@ from typing import Any, NamedTuple, Protocol
 import torch
 from torch import Tensor, nn
 
-from easyvae.core.checks import as_int, check_floats, check_tensor
+from easyvae.core.checks import as_int, check_floats, check_same_shape, check_tensor
 
 
 class Posterior(NamedTuple):
@@ -53,10 +53,7 @@ def reparameterize(
     """
     check_floats("mean", mean)
     check_floats("log_var", log_var)
-    if mean.shape != log_var.shape:
-        raise ValueError(
-            f"`mean` {tuple(mean.shape)} and `log_var` {tuple(log_var.shape)} must have one shape"
-        )
+    check_same_shape(("mean", "log_var"), mean, log_var)
     eps = torch.empty_like(mean).normal_(generator=generator)
     # A noise of 0 times an infinite deviation would be NaN.
     deviation = torch.exp(log_var / 2).clamp(max=torch.finfo(log_var.dtype).max)

@@ -8,8 +8,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from easyvae.core.checks import as_floats, as_weight, check_tensor
-from easyvae.losses.reconstruction import Output, ReconstructionTerm, as_term, shown, weigh
+from easyvae.core.checks import as_floats, as_weight, at_least_float32, check_tensor
+from easyvae.losses.reconstruction import Output, ReconstructionTerm, as_term, name_of, weigh
 
 
 def kl_divergence(mean: Tensor, log_var: Tensor) -> Tensor:
@@ -47,11 +47,6 @@ def kl_divergence(mean: Tensor, log_var: Tensor) -> Tensor:
     beyond = F.relu(log_var - limit) * (math.exp(limit) - 1)
     # Halved before the product, whose gradient by the largest means would be infinite.
     return mean * (mean / 2) + (variance + beyond) / 2
-
-
-def at_least_float32(x: Tensor) -> Tensor:
-    """Returns float64 as it is, and anything else in float32."""
-    return x if x.dtype == torch.float64 else x.float()
 
 
 BetaSchedule: TypeAlias = Callable[[float], float]
@@ -175,12 +170,9 @@ class BetaLoss(nn.Module):
 
     def extra_repr(self) -> str:
         """Shows the arguments."""
-        term = self.reconstruction
-        name = term if isinstance(term, str) else shown(term)
-        beta = f"{self.beta:g}" if self.schedule is None else shown(self.schedule)
-        text = f"beta={beta}, reconstruction={name!r}"
-        text += f", free_bits={self.free_bits:g}" if self.free_bits else ""
-        return text
+        beta = f"{self.beta:g}" if self.schedule is None else name_of(self.schedule)
+        free = f", free_bits={self.free_bits:g}" if self.free_bits else ""
+        return f"beta={beta}, reconstruction={name_of(self.reconstruction)!r}{free}"
 
 
 class _Prepared:
