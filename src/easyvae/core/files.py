@@ -120,20 +120,19 @@ def read_json(path: str | os.PathLike[str]) -> dict[str, Any]:
 
     Raises:
         OSError: If it cannot be read.
-        ModelFileError: If it holds anything else, see `parse_json`, or more than 100 MB, or is
-            not a regular file.
+        ModelFileError: If it holds anything else, or more than 100 MB, or is no regular file.
     """
     with open_regular(path) as file:
         text = file.read(MAX_JSON + 1)
     try:
         if len(text) > MAX_JSON:
             raise ValueError(f"it has more than {MAX_JSON / 1e6:.0f} MB")
-        found = parse_json(text, most=MAX_JSON)
+        content = parse_json(text, most=MAX_JSON)
     except ValueError as error:
         raise ModelFileError(path, f"is not JSON ({error})") from None
-    if not isinstance(found, dict):
+    if not isinstance(content, dict):
         raise ModelFileError(path, "is not a JSON object")
-    return found
+    return content
 
 
 _BYTES_PER_MARK = 12
@@ -143,12 +142,8 @@ def parse_json(text: bytes | str, *, most: int) -> Any:
     """Parses JSON from a file, at a cost that is known beforehand, or refuses.
 
     Parsed, a list of empty lists takes thirty times as much memory as its text. So brackets,
-    commas and colons are counted first, and there may be one for every twelve bytes that `most`
-    allows: enough for 5,000 tensors in a megabyte.
-
-    Args:
-        text: The JSON.
-        most: The longest text that may come, in bytes.
+    commas and colons are counted first, and there may be one for every twelve bytes that `most`,
+    the longest text that may come, allows: enough for 5,000 tensors in a megabyte.
 
     Raises:
         ValueError: If it is no JSON, names a key twice, is nested deeper than Python's stack, or
@@ -190,6 +185,4 @@ def printable(text: str) -> str:
         >>> printable("a\nb")
         'a\\nb'
     """
-    if text.isprintable():
-        return text
     return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)
