@@ -12,16 +12,7 @@ from torch import Tensor
 
 
 def as_path(name: str, path: Any) -> Path:
-    """Returns an argument as a path, and refuses an empty one, as an unset shell variable is.
-
-    For Python it would be the current folder.
-
-    Example:
-        >>> as_path("out", "")
-        Traceback (most recent call last):
-            ...
-        ValueError: `out` (='') is empty; it must be a path, and '.' is the current folder
-    """
+    """Returns an argument as a path, and refuses an empty one, as an unset shell variable is."""
     if not isinstance(path, str | os.PathLike):
         raise TypeError(f"`{name}` (={path!r}) must be a path, not {type(path).__name__}")
     if not os.fspath(path):

@@ -40,10 +40,6 @@ def open_regular(path: str | os.PathLike[str]) -> BinaryIO:
 
     A pipe would wait for ever for somebody to write to it, and a device may do anything: it is
     looked at before it is opened, opened without waiting, and looked at again.
-
-    Raises:
-        OSError: If there is no such file, or it may not be read.
-        ModelFileError: If it is a folder, pipe, socket or device.
     """
     path = Path(path)
     _check_regular(path, path.stat())
@@ -116,12 +112,7 @@ def flush_folder(path: Path) -> None:
 
 
 def read_json(path: str | os.PathLike[str]) -> dict[str, Any]:
-    """Reads a file with a JSON object in it, such as the settings of a run.
-
-    Raises:
-        OSError: If it cannot be read.
-        ModelFileError: If it holds anything else, or more than 100 MB, or is no regular file.
-    """
+    """Reads a file with a JSON object in it, such as the settings of a run, or refuses."""
     with open_regular(path) as file:
         text = file.read(MAX_JSON + 1)
     try:
@@ -143,11 +134,8 @@ def parse_json(text: bytes | str, *, most: int) -> Any:
 
     Parsed, a list of empty lists takes thirty times as much memory as its text. So brackets,
     commas and colons are counted first, and there may be one for every twelve bytes that `most`,
-    the longest text that may come, allows: enough for 5,000 tensors in a megabyte.
-
-    Raises:
-        ValueError: If it is no JSON, names a key twice, is nested deeper than Python's stack, or
-            consists of little but punctuation.
+    the longest text that may come, allows: enough for 5,000 tensors in a megabyte. A key that is
+    named twice is refused too, and what is nested deeper than Python's stack.
     """
     if is_crowded(text, most):
         raise ValueError("it lists more things than its length has room for")

@@ -52,12 +52,7 @@ class Entry(NamedTuple):
 
 
 def parse_entries(header: Mapping[str, Any], size: int) -> dict[str, Entry]:
-    """Reads what a header says of the tensors, which must fill the `size` bytes after it exactly.
-
-    Raises:
-        ValueError: If an entry is none, or tensors overlap, leave a hole, or end before or after
-            the file does.
-    """
+    """Reads what a header says of the tensors, which must fill the `size` bytes after it."""
     entries: dict[str, Entry] = {}
     spans: list[tuple[int, int]] = []
     for name, value in header.items():
@@ -162,11 +157,7 @@ class TensorFile:
             raise ModelFileError(path, f"is damaged ({error})") from None
 
     def read(self) -> dict[str, Tensor]:
-        """Reads the tensors, and makes sure that they and the metadata are as they were written.
-
-        Raises:
-            ModelFileError: If they are not.
-        """
+        """Reads the tensors, if they and the metadata are as they were written."""
         tensors: dict[str, Tensor] = {}
         try:
             for name, entry in self.entries.items():
@@ -187,12 +178,7 @@ class TensorFile:
 def open_tensors(
     path: str | os.PathLike[str], *, max_header: int = MAX_HEADER
 ) -> Iterator[TensorFile]:
-    """Opens what `write_tensors` wrote and reads its header, of `max_header` bytes at most.
-
-    Raises:
-        FileNotFoundError: If there is no such file.
-        ModelFileError: If it is no such file, or its header contradicts itself or the file.
-    """
+    """Opens what `write_tensors` wrote, if its header, of `max_header` bytes at most, fits it."""
     with open_regular(path) as file:
         yield TensorFile(Path(path), file, max_header)
 
@@ -200,12 +186,7 @@ def open_tensors(
 def read_tensors(
     path: str | os.PathLike[str], *, max_header: int = MAX_HEADER
 ) -> tuple[dict[str, Tensor], dict[str, Any]]:
-    """Reads the tensors, on the CPU, and the metadata that `write_tensors` wrote.
-
-    Raises:
-        FileNotFoundError: If there is no such file.
-        ModelFileError: If it is no such file, or not as it was written.
-    """
+    """Reads the tensors, on the CPU, and the metadata that `write_tensors` wrote."""
     with open_tensors(path, max_header=max_header) as file:
         return file.read(), file.metadata
 

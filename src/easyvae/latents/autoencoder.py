@@ -125,13 +125,13 @@ def embed(
 def eval_mode(model: object) -> Iterator[None]:
     """Puts a model in eval mode and leaves every module's training flag as it was found."""
     modules = list(model.modules()) if isinstance(model, nn.Module) else []
-    flags = [module.training for module in modules]
-    for module in modules:
+    flags = {module: module.training for module in modules}
+    for module in flags:
         module.training = False
     try:
         yield
     finally:
-        for module, flag in zip(modules, flags, strict=True):
+        for module, flag in flags.items():
             module.training = flag
 
 
@@ -160,11 +160,7 @@ def decode_all(model: Autoencoder, z: Tensor, batch_ndim: int, *, batch_size: in
 
 def posterior_mean(posterior: Any) -> Tensor:
     """Finds the mean in whatever a model's `encode` returns."""
-    if isinstance(posterior, Tensor):
-        return posterior
-    mean = getattr(posterior, "mean", None)
-    if mean is None and isinstance(posterior, tuple):
-        mean = posterior[0]
+    mean = posterior if isinstance(posterior, Tensor) else _part_of(posterior, "mean", 0)
     if not isinstance(mean, Tensor):
         raise TypeError(
             f"`model.encode` returned {type(posterior).__name__}; it must return a tensor, a "
@@ -173,13 +169,17 @@ def posterior_mean(posterior: Any) -> Tensor:
     return mean
 
 
+def _part_of(posterior: Any, name: str, place: int) -> Any:
+    part = getattr(posterior, name, None)
+    in_tuple = part is None and isinstance(posterior, tuple) and len(posterior) > place
+    return posterior[place] if in_tuple else part
+
+
 def _posterior_log_var(posterior: Any) -> Tensor:
     """Finds the log-variance in whatever a model's `encode` returns."""
-    log_var = getattr(posterior, "log_var", None)
+    log_var = _part_of(posterior, "log_var", 1)
     variance = getattr(posterior, "variance", None)  # a torch.distributions.Normal has it
-    if log_var is None and isinstance(posterior, tuple) and len(posterior) > 1:
-        log_var = posterior[1]
-    elif log_var is None and isinstance(variance, Tensor):
+    if log_var is None and isinstance(variance, Tensor):
         log_var = variance.log()
     if not isinstance(log_var, Tensor):
         raise TypeError(

@@ -203,8 +203,8 @@ def edit(
             f"`amounts` {tuple(amount.shape)} must have one amount for each of "
             f"{len(directions)} directions"
         )
-    for name, given in (("amounts", amount), ("directions", directions)):
-        if not bool(given.isfinite().all()):
+    for name, numbers in (("amounts", amount), ("directions", directions)):
+        if not bool(numbers.isfinite().all()):
             raise ValueError(f"`{name}` must be finite and in the range of {z.dtype}")
     moved = z[0].flatten() + amount @ directions
     if not bool(moved.isfinite().all()) and bool(z.isfinite().all()):

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Callable
-from typing import Literal, NamedTuple, TypeAlias
+from typing import Any, Literal, NamedTuple, TypeAlias, cast
 
 import torch
 import torch.nn.functional as F
@@ -152,7 +152,7 @@ class BetaLoss(nn.Module):
         """Computes the loss and its two parts for each image, (N,), whatever `reduction` says."""
         term = as_term("reconstruction", self.reconstruction)
         with torch.autocast(output.reconstruction.device.type, enabled=False):
-            output, x = _Prepared(output), _prepare_target(output, x)
+            output, x = cast("Output", _Widened(output)), _prepare_target(output, x)
             reconstruction = term(output, x)
             check_tensor("reconstruction(output, x)", reconstruction)
             if reconstruction.shape != x.shape[:1]:
@@ -175,24 +175,18 @@ class BetaLoss(nn.Module):
         return f"beta={beta}, reconstruction={name_of(self.reconstruction)!r}{free}"
 
 
-class _Prepared:
-    """An output whose tensors are float32 or wider: half-precision sums of images are no good."""
+class _Widened:
+    """An output whose images are float32 or wider: half-precision sums of them are no good.
+
+    `kl_divergence` widens the posteriors itself, and must see the dtype whose range it minds.
+    """
 
     def __init__(self, output: Output) -> None:
         self._output = output
-        # `kl_divergence` widens these itself, and must see the dtype whose range it minds.
-        self.mean, self.log_var = output.mean, output.log_var
 
-    @property
-    def reconstruction(self) -> Tensor:
-        return at_least_float32(self._output.reconstruction)
-
-    @property
-    def logits(self) -> Tensor:
-        return at_least_float32(self._output.logits)
-
-    def __getattr__(self, name: str) -> object:
-        return getattr(self._output, name)
+    def __getattr__(self, name: str) -> Any:
+        value = getattr(self._output, name)
+        return at_least_float32(value) if name in ("reconstruction", "logits") else value
 
 
 def _prepare_target(output: Output, x: Tensor) -> Tensor:
@@ -205,5 +199,4 @@ def _prepare_target(output: Output, x: Tensor) -> Tensor:
         )
     if x.shape[0] == 0:
         raise ValueError(f"`x` {tuple(x.shape)} must have at least one image")
-    x = x.to(output.reconstruction.device)
-    return at_least_float32(as_floats(x))
+    return at_least_float32(as_floats(x, device=output.reconstruction.device))

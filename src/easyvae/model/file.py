@@ -33,13 +33,7 @@ _DTYPES = {
 def write_model(
     path: str | os.PathLike[str], tensors: Mapping[str, Tensor], config: dict[str, Any]
 ) -> None:
-    """Writes a model file, all or nothing.
-
-    Raises:
-        TypeError: If the weights are of several float types, or of one that no model computes in.
-        ValueError: If the images are so large for so few weights that `read_model` would refuse.
-        OSError: If the file cannot be written; what was there before is still there.
-    """
+    """Writes a model file, all or nothing, unless `read_model` would refuse it."""
     floats = {t.dtype for t in tensors.values() if t.is_floating_point()}
     names = {str(dtype).removeprefix("torch.") for dtype in floats}
     if len(names) != 1 or not names <= _DTYPES.keys():
@@ -61,11 +55,6 @@ def read_model(
     The header is read first, under a cap. What `build` makes of its config, without memory on the
     `meta` device, has to agree with it on every tensor's name, shape and dtype. Only then are the
     tensors read, and their checksum compared.
-
-    Raises:
-        FileNotFoundError: If there is no such file.
-        ModelFileError: If it is not a model file of this version, or damaged, or has weights that
-            are not finite, or images that are very large for so few weights.
     """
     path = as_path("path", path)
     path = path / "model.safetensors" if path.is_dir() else path

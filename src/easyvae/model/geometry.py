@@ -39,10 +39,6 @@ def plan_stages(
 
     One for each kernel and stride, from the image inwards.
 
-    Raises:
-        ValueError: If a kernel is smaller than its stride, or the layers are more than the size
-            can be halved; the message names the largest number of layers and the smallest size.
-
     Example:
         >>> [stage.inner for stage in plan_stages((45, 80), (4, 4, 4), (2, 2, 2))]
         [(22, 40), (11, 20), (5, 10)]
@@ -74,12 +70,7 @@ def plan_stages(
 
 
 def smallest_size(kernels: Sequence[int], strides: Sequence[int]) -> int:
-    """Returns the smallest size along one axis that these layers can take.
-
-    Example:
-        >>> smallest_size([4, 4, 4, 4], [2, 2, 2, 2])
-        16
-    """
+    """Returns the smallest size along one axis that these layers can take."""
     size = 1
     for kernel, stride in zip(reversed(kernels), reversed(strides), strict=True):
         padding = (kernel - stride + 1) // 2

@@ -117,10 +117,6 @@ def activation_gain(activation: nn.Module) -> float:
 
     The expectation is computed on a grid, so any activation has its own gain.
 
-    Example:
-        >>> round(activation_gain(nn.ReLU()), 3)
-        1.414
-
     Reference:
         K. He et al., "Delving Deep into Rectifiers", 2015, https://arxiv.org/abs/1502.01852
     """

@@ -29,10 +29,9 @@ class Summary(NamedTuple):
     def text(self) -> str:
         """Lays the rows out in columns."""
         cells = self._cells()
-        widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
+        w = [max(map(len, column)) for column in zip(*cells, strict=True)]
         lines = [
-            f"  {half:<{widths[0]}}  {layer:<{widths[1]}}  {shape:>{widths[2]}}  "
-            f"{count:>{widths[3]}}"
+            f"  {half:<{w[0]}}  {layer:<{w[1]}}  {shape:>{w[2]}}  {count:>{w[3]}}"
             for half, layer, shape, count in cells
         ]
         return "\n".join([self.title, *lines, f"  {self.note}"])

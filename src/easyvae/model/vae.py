@@ -217,9 +217,6 @@ class VAE(nn.Module):
             x: Images as for `encode`.
             generator: Source of the sample's noise, on the model's device; the global one by
                 default.
-
-        Returns:
-            A `VAEOutput`.
         """
         mean, log_var = self.encode(x)
         return self._decoded(mean, log_var, reparameterize(mean, log_var, generator=generator))
@@ -276,7 +273,8 @@ class VAE(nn.Module):
 
         Raises:
             TypeError: If the model has a factory for an argument, see `config`, or weights of
-                several float types.
+                several float types, or of one that no model computes in.
+            ValueError: If its images are so large for so few weights that `load` would refuse.
             OSError: If the file cannot be written; what was there before is still there.
         """
         write_model(path, self.state_dict(), self.config)
@@ -305,7 +303,7 @@ class VAE(nn.Module):
         Raises:
             FileNotFoundError: If there is no such file.
             ModelFileError: If it is not a model file of this version, or damaged, or has weights
-                that are not finite.
+                that are not finite, or images that are very large for so few weights.
         """
         model = read_model(path, cls, allow_nonfinite=allow_nonfinite)
         model._lay_out()
