@@ -222,7 +222,7 @@ def test_the_base_keeps_its_rules() -> None:
         ({"texture": -1}, ValueError, r"`texture` \(=-1.0\) must be finite and at least 0"),
         ({"texture": None}, TypeError, r"`texture` \(=None\) must be a number"),
         ({"levels": 0}, ValueError, r"`levels` \(=0\) must be an integer of at least 1"),
-        ({"levels": 2.0}, TypeError, r"`levels` \(=2.0\) must be an integer"),
+        ({"levels": 2.0}, ValueError, r"`levels` \(=2.0\) must be an integer of at least 1"),
         ({"levels": True}, TypeError, r"`levels` \(=True\) must be an integer"),
         ({"base": "huber"}, ValueError, r"`base` \(='huber'\) must be one of 'bce', .* callable"),
         ({"base": None}, ValueError, r"`base` \(=None\) must be one of"),

@@ -110,8 +110,11 @@ def test_wrong_arguments_are_refused(kind: Any, arguments: dict[str, Any], name:
         kind(**arguments)
 
 
-@pytest.mark.parametrize("cycles", [0, -1, 1.5, True, "2"])
-def test_wrong_cycles_are_refused(cycles: Any) -> None:
+@pytest.mark.parametrize(
+    ("cycles", "error"),
+    [(0, ValueError), (-1, ValueError), (1.5, ValueError), (True, TypeError), ("2", TypeError)],
+)
+def test_wrong_cycles_are_refused(cycles: Any, error: type[Exception]) -> None:
     """Cycles are counted."""
-    with pytest.raises(ValueError, match="`cycles`"):
+    with pytest.raises(error, match=r"`cycles` \(=.*\) must be an integer of at least 1"):
         Cyclical(1.0, cycles)

@@ -10,6 +10,7 @@ from torch import nn
 from easyvae.model.geometry import plan_stages
 from easyvae.model.network import (
     ACTIVATIONS,
+    Choices,
     ResidualBlock,
     activation_gain,
     as_activation,
@@ -71,25 +72,21 @@ def test_initial_weights_keep_the_scale(layer: Any) -> None:
 def test_up_is_the_mirror_of_down(spatial: tuple[int, ...], blocks: int, norm: str | None) -> None:
     """A stage up takes the shape of a stage down back to where it came from."""
     (stage,) = plan_stages(spatial, (4,), (2,))
-    shared: Any = {
-        "activation": nn.SiLU,
-        "norm": as_norm(norm, len(spatial)),
-        "residual_blocks": blocks,
-    }
+    choices = Choices(nn.SiLU, as_norm(norm, len(spatial)), [blocks], ())
     x = torch.randn(2, 3, *spatial)
-    grid = down_stage(stage, 3, 8, first=True, **shared)(x)
+    grid = down_stage(stage, 3, 8, choices, 0)(x)
     assert grid.shape == (2, 8, *stage.inner)
-    assert up_stage(stage, 8, 3, last=True, **shared)(grid).shape == x.shape
+    assert up_stage(stage, 8, 3, choices, 0)(grid).shape == x.shape
 
 
 @pytest.mark.parametrize("blocks", [0, 2])
 def test_the_last_stage_ends_with_its_convolution(blocks: int) -> None:
     """No norm and no activation bars the image from a part of its range."""
     (stage,) = plan_stages((8, 8), (4,), (2,))
-    shared: Any = {"activation": nn.ReLU, "norm": nn.BatchNorm2d, "residual_blocks": blocks}
-    *_, last = up_stage(stage, 8, 3, last=True, **shared)
+    choices = Choices(nn.ReLU, nn.BatchNorm2d, [blocks, blocks], ())
+    *_, last = up_stage(stage, 8, 3, choices, 0)
     assert isinstance(last, nn.ConvTranspose2d)
-    *_, norm, activation = up_stage(stage, 8, 3, last=False, **shared)
+    *_, norm, activation = up_stage(stage, 8, 3, choices, 1)
     assert isinstance(norm, nn.BatchNorm2d)
     assert isinstance(activation, nn.ReLU)
 

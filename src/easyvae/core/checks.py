@@ -12,19 +12,7 @@ from torch import Tensor
 
 
 def as_path(name: str, path: Any) -> Path:
-    """Returns the path that an argument is.
-
-    Raises:
-        TypeError: If it is not a path.
-        ValueError: If it is empty, as an unset variable of a shell is: for Python that would be
-            the current folder.
-
-    Example:
-        >>> as_path("out", "")
-        Traceback (most recent call last):
-            ...
-        ValueError: `out` (='') is empty; it must be a path, and '.' is the current folder
-    """
+    """Returns an argument as a path, and refuses an empty one, as an unset shell variable is."""
     if not isinstance(path, str | os.PathLike):
         raise TypeError(f"`{name}` (={path!r}) must be a path, not {type(path).__name__}")
     if not os.fspath(path):
@@ -35,24 +23,22 @@ def as_path(name: str, path: Any) -> Path:
 
 
 def check_tensor(name: str, x: Tensor) -> None:
-    """Checks that `x` is a tensor.
-
-    Raises:
-        TypeError: If it is not.
-    """
+    """Refuses what is not a tensor."""
     if not isinstance(x, Tensor):
         raise TypeError(f"`{name}` must be a tensor, not {type(x).__name__}; try torch.as_tensor")
 
 
 def check_floats(name: str, x: Tensor) -> None:
-    """Checks that `x` is a float tensor.
-
-    Raises:
-        TypeError: If it is not.
-    """
+    """Refuses what is not a tensor of floats."""
     if not isinstance(x, Tensor) or not x.is_floating_point():
         kind = x.dtype if isinstance(x, Tensor) else type(x).__name__
         raise TypeError(f"`{name}` must be a float tensor, not {kind}")
+
+
+def check_finite(name: str, x: Tensor) -> None:
+    """Refuses a tensor with NaN or infinity in it."""
+    if not bool(x.isfinite().all()):
+        raise ValueError(f"`{name}` must be finite, and some are NaN or infinite")
 
 
 def unit_for(*tensors: Tensor) -> float:
@@ -70,12 +56,7 @@ def unit_for(*tensors: Tensor) -> float:
 
 
 def widest(device: torch.device) -> torch.dtype:
-    """Returns the widest float dtype of a device: Apple's GPUs have no float64.
-
-    Example:
-        >>> widest(torch.device("cpu")), widest(torch.device("mps"))
-        (torch.float64, torch.float32)
-    """
+    """Returns the widest float dtype of a device: Apple's GPUs have no float64."""
     return torch.float32 if device.type == "mps" else torch.float64
 
 
@@ -98,14 +79,6 @@ def missing(task: str, *packages: str) -> ImportError:
 
     It names the packages and not an extra of ours: to pip, our name is that of an unrelated
     project on the package index, which would be installed over this one.
-
-    Args:
-        task: What the user wanted, as the beginning of a sentence.
-        packages: All that the task needs, by their names on the index.
-
-    Example:
-        >>> print(missing("reading pictures", "Pillow"))
-        reading pictures needs Pillow: pip install "Pillow>=13.0"
     """
     *most, last = packages
     names = f"{', '.join(most)} and {last}" if most else last
@@ -114,20 +87,8 @@ def missing(task: str, *packages: str) -> ImportError:
 
 
 def as_int(name: str, value: object, *, least: int = 1) -> int:
-    """Returns `value` as an `int`, or says what is wrong with the argument called `name`.
-
-    Accepts whatever is an integer (NumPy's and PyTorch's too), but no `bool` and no float.
-
-    Raises:
-        TypeError: If `value` is not an integer.
-        ValueError: If `value` is below `least`.
-
-    Example:
-        >>> as_int("latent", 0)
-        Traceback (most recent call last):
-        ...
-        ValueError: `latent` (=0) must be an integer of at least 1
-    """
+    """Returns what is an integer, NumPy's and PyTorch's too, but no `bool` and no float."""
+    rule = f"must be an integer of at least {least}"
     try:
         number = operator.index(value)  # type: ignore[arg-type]  # what it refuses is the point
     except TypeError:
@@ -135,9 +96,9 @@ def as_int(name: str, value: object, *, least: int = 1) -> int:
     if number is None or isinstance(value, bool):
         # A ValueError too for floats: `steps=2.5` has the right kind and the wrong value.
         error = ValueError if isinstance(value, float) else TypeError
-        raise error(f"`{name}` (={value!r}) must be an integer of at least {least}")
+        raise error(f"`{name}` (={value!r}) {rule}")
     if number < least:
-        raise ValueError(f"`{name}` (={number}) must be an integer of at least {least}")
+        raise ValueError(f"`{name}` (={number}) {rule}")
     return number
 
 
@@ -199,12 +160,7 @@ def _advice(got: tuple[int, ...], shape: tuple[int, ...]) -> str:
 def as_numbers(
     name: str, value: float | Tensor | Sequence[float], dtype: torch.dtype, device: torch.device
 ) -> Tensor:
-    """Returns `value` as a tensor, with all the digits that a Python float has.
-
-    Raises:
-        TypeError: If `value` is neither a number nor a tensor or sequence of them.
-        ValueError: If it is an integer beyond all floats.
-    """
+    """Returns one number or many as a tensor, with all the digits that a Python float has."""
     try:
         return torch.as_tensor(value, dtype=dtype, device=device)
     except OverflowError:
@@ -214,28 +170,23 @@ def as_numbers(
 
 
 def check_temperature(temperature: float) -> None:
-    """Checks that a temperature is a number from 0 to 1e6: beyond, decoders have no pictures.
-
-    Raises:
-        TypeError: If it is no number.
-        ValueError: If it is negative, larger or NaN.
-    """
-    if not hasattr(temperature, "__float__"):
-        raise TypeError(f"`temperature` (={temperature!r}) must be a number")
-    if not 0 <= temperature <= 1e6:
+    """Refuses what is not a number from 0 to 1e6: beyond, decoders have no pictures."""
+    if not 0 <= _as_number("temperature", temperature) <= 1e6:
         raise ValueError(f"`temperature` (={temperature}) must be from 0 to 1e6; 1 is usual")
 
 
-def as_weight(name: str, value: object) -> float:
-    """Returns a number of at least 0 as a `float`, or says what is wrong with it.
-
-    Raises:
-        TypeError: If it is not a number.
-        ValueError: If it is negative or not finite.
-    """
+def _as_number(name: str, value: object) -> float:
     if isinstance(value, bool) or not hasattr(value, "__float__"):
         raise TypeError(f"`{name}` (={value!r}) must be a number")
-    number = float(value)
+    try:
+        return float(value)
+    except OverflowError:  # an integer beyond all floats
+        return math.inf
+
+
+def as_weight(name: str, value: object) -> float:
+    """Returns a finite number of at least 0 as a `float`."""
+    number = _as_number(name, value)
     if not (math.isfinite(number) and number >= 0):
         raise ValueError(f"`{name}` (={number}) must be finite and at least 0")
     return number
@@ -250,15 +201,14 @@ def check_rows(name: str, x: Tensor, *, least: int = 1) -> None:
         raise ValueError(f"`{name}` {tuple(x.shape)} must have at least {least} row(s)")
 
 
-def check_images(name: str, x: Tensor, *, dims: Sequence[int] = (1, 2, 3), least: int = 1) -> None:
-    """Refuses what is not images (N, C, *spatial), float or uint8.
+def check_latents(name: str, z: Tensor, latent: int) -> None:
+    """Refuses tensors that are not (N, latent)."""
+    if z.ndim != 2 or z.shape[1] != latent:
+        raise ValueError(f"`{name}` {tuple(z.shape)} must have the shape (N, {latent})")
 
-    Args:
-        name: The argument's name.
-        x: The argument.
-        dims: The numbers of spatial dimensions that will do.
-        least: The least size in each of them.
-    """
+
+def check_images(name: str, x: Tensor, *, dims: Sequence[int] = (1, 2, 3), least: int = 1) -> None:
+    """Refuses what is not images (N, C, *spatial), float or uint8, of `least` values or more."""
     check_tensor(name, x)
     if x.dtype != torch.uint8 and not x.is_floating_point():
         raise TypeError(f"`{name}` is {x.dtype}; it must be float in [0, 1], or uint8 (0 to 255)")
@@ -275,11 +225,12 @@ def check_images(name: str, x: Tensor, *, dims: Sequence[int] = (1, 2, 3), least
         )
 
 
-def check_same_shape(names: tuple[str, str], a: Tensor, b: Tensor) -> None:
+def check_same_shape(names: tuple[str, str], a: Tensor, b: Tensor, advice: str = "") -> None:
     """Refuses tensors of two shapes, also where one would broadcast."""
     if a.shape != b.shape:
         raise ValueError(
-            f"`{names[0]}` {tuple(a.shape)} and `{names[1]}` {tuple(b.shape)} must have one shape"
+            f"`{names[0]}` {tuple(a.shape)} and `{names[1]}` {tuple(b.shape)} must have one "
+            f"shape{advice}"
         )
 
 
@@ -288,11 +239,13 @@ def as_floats(
 ) -> Tensor:
     """Returns images as floats; uint8 means 0 to 255 and is scaled. The one place that does so.
 
-    Args:
-        x: Images, float or uint8.
-        dtype: What they become; by default float32 for uint8, and floats stay as they are.
-        device: Where they go, by default where they are.
+    By default uint8 becomes float32, and floats and the device stay as they are.
     """
     if x.dtype == torch.uint8:
         return x.to(device or x.device, dtype or torch.float32) / 255
     return x.to(device or x.device, dtype or x.dtype)
+
+
+def at_least_float32(x: Tensor) -> Tensor:
+    """Returns float64 as it is, and anything else in float32."""
+    return x if x.dtype == torch.float64 else x.float()

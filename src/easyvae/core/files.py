@@ -40,10 +40,6 @@ def open_regular(path: str | os.PathLike[str]) -> BinaryIO:
 
     A pipe would wait for ever for somebody to write to it, and a device may do anything: it is
     looked at before it is opened, opened without waiting, and looked at again.
-
-    Raises:
-        OSError: If there is no such file, or it may not be read.
-        ModelFileError: If it is a folder, pipe, socket or device.
     """
     path = Path(path)
     _check_regular(path, path.stat())
@@ -116,24 +112,18 @@ def flush_folder(path: Path) -> None:
 
 
 def read_json(path: str | os.PathLike[str]) -> dict[str, Any]:
-    """Reads a file with a JSON object in it, such as the settings of a run.
-
-    Raises:
-        OSError: If it cannot be read.
-        ModelFileError: If it holds anything else, see `parse_json`, or more than 100 MB, or is
-            not a regular file.
-    """
+    """Reads a file with a JSON object in it, such as the settings of a run, or refuses."""
     with open_regular(path) as file:
         text = file.read(MAX_JSON + 1)
     try:
         if len(text) > MAX_JSON:
             raise ValueError(f"it has more than {MAX_JSON / 1e6:.0f} MB")
-        found = parse_json(text, most=MAX_JSON)
+        content = parse_json(text, most=MAX_JSON)
     except ValueError as error:
         raise ModelFileError(path, f"is not JSON ({error})") from None
-    if not isinstance(found, dict):
+    if not isinstance(content, dict):
         raise ModelFileError(path, "is not a JSON object")
-    return found
+    return content
 
 
 _BYTES_PER_MARK = 12
@@ -143,16 +133,9 @@ def parse_json(text: bytes | str, *, most: int) -> Any:
     """Parses JSON from a file, at a cost that is known beforehand, or refuses.
 
     Parsed, a list of empty lists takes thirty times as much memory as its text. So brackets,
-    commas and colons are counted first, and there may be one for every twelve bytes that `most`
-    allows: enough for 5,000 tensors in a megabyte.
-
-    Args:
-        text: The JSON.
-        most: The longest text that may come, in bytes.
-
-    Raises:
-        ValueError: If it is no JSON, names a key twice, is nested deeper than Python's stack, or
-            consists of little but punctuation.
+    commas and colons are counted first, and there may be one for every twelve bytes that `most`,
+    the longest text that may come, allows: enough for 5,000 tensors in a megabyte. A key that is
+    named twice is refused too, and what is nested deeper than Python's stack.
     """
     if is_crowded(text, most):
         raise ValueError("it lists more things than its length has room for")
@@ -190,6 +173,4 @@ def printable(text: str) -> str:
         >>> printable("a\nb")
         'a\\nb'
     """
-    if text.isprintable():
-        return text
     return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)

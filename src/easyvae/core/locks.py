@@ -16,10 +16,8 @@ _held: set[IO[bytes]] = set()
 def take_lock(path: Path) -> IO[bytes]:
     """Takes an exclusive lock on a file, which is made if need be.
 
-    Where the file system has no locks, there is none, and no error.
-
-    Returns:
-        The open file, for `drop_lock`.
+    Where the file system has no locks, there is none, and no error. Returns the open file, for
+    `drop_lock`.
 
     Raises:
         BlockingIOError: If another process, or another part of this one, has the lock.
@@ -41,7 +39,11 @@ def drop_lock(file: IO[bytes]) -> None:
     """Drops a lock; does nothing in a process that has only inherited it."""
     if file in _held:
         _held.discard(file)
-        _unlock(file)
+        if sys.platform != "win32":
+            import fcntl
+
+            with contextlib.suppress(OSError):
+                fcntl.flock(file, fcntl.LOCK_UN)
         file.close()
 
 
@@ -82,14 +84,6 @@ def _lock(file: IO[bytes]) -> None:
         except OSError as error:
             if error.errno not in (errno.ENOLCK, errno.ENOSYS, errno.ENOTSUP):
                 raise
-
-
-def _unlock(file: IO[bytes]) -> None:
-    if sys.platform != "win32":
-        import fcntl
-
-        with contextlib.suppress(OSError):
-            fcntl.flock(file, fcntl.LOCK_UN)
 
 
 def _let_go() -> None:

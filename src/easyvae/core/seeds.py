@@ -24,10 +24,10 @@ def mixed_seed(*parts: int | str) -> int:
 def generators_of(loader: Any) -> list[torch.Generator]:
     """Returns the generators that a user gave to a loader or its samplers, each once."""
     batch_sampler = getattr(loader, "batch_sampler", None)
-    holders = (loader, getattr(loader, "sampler", None), batch_sampler)
-    found = [getattr(holder, "generator", None) for holder in holders]
-    found.append(getattr(getattr(batch_sampler, "sampler", None), "generator", None))
-    return list({id(g): g for g in found if isinstance(g, torch.Generator)}.values())
+    samplers = (getattr(loader, "sampler", None), batch_sampler)
+    holders = (loader, *samplers, getattr(batch_sampler, "sampler", None))
+    generators = [getattr(holder, "generator", None) for holder in holders]
+    return list({id(g): g for g in generators if isinstance(g, torch.Generator)}.values())
 
 
 class RandomState:

@@ -44,13 +44,7 @@ _MOST_SIZES = 64
 
 
 class Entry(NamedTuple):
-    """What a header says of one tensor.
-
-    Attributes:
-        dtype: Its kind.
-        shape: Its sizes.
-        begin: Where its bytes begin, counted from the header's end.
-    """
+    """What a header says of one tensor; its bytes begin `begin` after the header's end."""
 
     dtype: torch.dtype
     shape: tuple[int, ...]
@@ -58,17 +52,8 @@ class Entry(NamedTuple):
 
 
 def parse_entries(header: Mapping[str, Any], size: int) -> dict[str, Entry]:
-    """Reads what a header says of the tensors, which must fill the rest of the file exactly.
-
-    Args:
-        header: The header, parsed.
-        size: How many bytes follow it.
-
-    Raises:
-        ValueError: If an entry is none, or tensors overlap, leave a hole, or end before or after
-            the file does.
-    """
-    found: dict[str, Entry] = {}
+    """Reads what a header says of the tensors, which must fill the `size` bytes after it."""
+    entries: dict[str, Entry] = {}
     spans: list[tuple[int, int]] = []
     for name, value in header.items():
         if name == "__metadata__":
@@ -80,11 +65,12 @@ def parse_entries(header: Mapping[str, Any], size: int) -> dict[str, Entry]:
             raise ValueError(f"its header has no sense where it tells of {name}") from None
         if not isinstance(shape, list) or len(shape) > _MOST_SIZES:
             raise ValueError(f"its header has a shape of {name} that no tensor has")
-        if not all(map(_is_count, (*shape, begin, end))):
+        # Not `isinstance`, since a `bool` is an `int` too.
+        if not all(type(n) is int and 0 <= n < 2**63 for n in (*shape, begin, end)):
             raise ValueError(f"its header has sizes of {name} that are not whole numbers < 2^63")
         if end - begin != math.prod(shape) * dtype.itemsize:
             raise ValueError(f"{name} has {end - begin} bytes for {kind} {shape}")
-        found[name] = Entry(dtype, tuple(shape), begin)
+        entries[name] = Entry(dtype, tuple(shape), begin)
         spans.append((begin, end))
     position = 0
     for begin, end in sorted(spans):
@@ -93,11 +79,7 @@ def parse_entries(header: Mapping[str, Any], size: int) -> dict[str, Entry]:
         position = end
     if position != size:
         raise ValueError(f"its tensors take {position} bytes, and there are {size}")
-    return found
-
-
-def _is_count(value: object) -> bool:
-    return type(value) is int and 0 <= value < 2**63  # not a `bool`, which is an `int` too
+    return entries
 
 
 MAX_HEADER = 1_000_000
@@ -175,11 +157,7 @@ class TensorFile:
             raise ModelFileError(path, f"is damaged ({error})") from None
 
     def read(self) -> dict[str, Tensor]:
-        """Reads the tensors, and makes sure that they and the metadata are as they were written.
-
-        Raises:
-            ModelFileError: If they are not.
-        """
+        """Reads the tensors, if they and the metadata are as they were written."""
         tensors: dict[str, Tensor] = {}
         try:
             for name, entry in self.entries.items():
@@ -200,16 +178,7 @@ class TensorFile:
 def open_tensors(
     path: str | os.PathLike[str], *, max_header: int = MAX_HEADER
 ) -> Iterator[TensorFile]:
-    """Opens what `write_tensors` wrote and reads its header, or refuses.
-
-    Args:
-        path: The file.
-        max_header: Largest header to read, in bytes.
-
-    Raises:
-        FileNotFoundError: If there is no such file.
-        ModelFileError: If it is no such file, or its header contradicts itself or the file.
-    """
+    """Opens what `write_tensors` wrote, if its header, of `max_header` bytes at most, fits it."""
     with open_regular(path) as file:
         yield TensorFile(Path(path), file, max_header)
 
@@ -217,39 +186,25 @@ def open_tensors(
 def read_tensors(
     path: str | os.PathLike[str], *, max_header: int = MAX_HEADER
 ) -> tuple[dict[str, Tensor], dict[str, Any]]:
-    """Reads what `write_tensors` wrote, or refuses; see `open_tensors`.
-
-    Returns:
-        The tensors, on the CPU, and the metadata.
-
-    Raises:
-        FileNotFoundError: If there is no such file.
-        ModelFileError: If it is no such file, or not as it was written.
-    """
+    """Reads the tensors, on the CPU, and the metadata that `write_tensors` wrote."""
     with open_tensors(path, max_header=max_header) as file:
         return file.read(), file.metadata
 
 
 def check_tensors(
     path: str | os.PathLike[str],
-    found: Mapping[str, Tensor | Entry],
+    given: Mapping[str, Tensor | Entry],
     wanted: Mapping[str, Tensor],
 ) -> None:
-    """Makes sure that a file's tensors are those that its config asks for.
+    """Refuses a file whose tensors are not those that its config asks for.
 
-    Args:
-        path: The file, for the error.
-        found: Its tensors, or what its header says of them.
-        wanted: Tensors of the names, shapes and dtypes that it should have; they may be on the
-            `meta` device.
-
-    Raises:
-        ModelFileError: If not; it lists the first five that differ.
+    Names, shapes and dtypes are compared; those wanted may be on the `meta` device. The error
+    lists the first five that differ.
     """
-    faults = [f"{name} is missing" for name in wanted if name not in found]
-    faults += [f"{name} does not belong there" for name in found if name not in wanted]
-    for name in wanted.keys() & found.keys():
-        want, got = wanted[name], found[name]
+    faults = [f"{name} is missing" for name in wanted if name not in given]
+    faults += [f"{name} does not belong there" for name in given if name not in wanted]
+    for name in wanted.keys() & given.keys():
+        want, got = wanted[name], given[name]
         if tuple(want.shape) != tuple(got.shape) or want.dtype != got.dtype:
             faults.append(
                 f"{name} is {got.dtype} {tuple(got.shape)} instead of "
@@ -276,12 +231,10 @@ def _bytes_of(t: Tensor) -> memoryview:
     return t.reshape(-1).view(torch.uint8).numpy().data
 
 
-def _unshared(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+def _unshared(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
     """Copies tensors that share memory with an earlier one, which the format does not allow."""
-    seen: set[int] = set()
-    result = {}
-    for name, t in tensors.items():
-        pointer = t.untyped_storage().data_ptr()
-        result[name] = t.clone() if pointer in seen else t
-        seen.add(pointer)
-    return result
+    first = {t.untyped_storage().data_ptr(): name for name, t in reversed(tensors.items())}
+    return {
+        name: t if first[t.untyped_storage().data_ptr()] == name else t.clone()
+        for name, t in tensors.items()
+    }

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple, Protocol
 import torch
 from torch import Tensor, nn
 
-from easyvae.core.checks import as_int, check_floats, check_tensor
+from easyvae.core.checks import as_int, check_floats, check_same_shape, check_tensor
 
 
 class Posterior(NamedTuple):
@@ -53,10 +53,7 @@ def reparameterize(
     """
     check_floats("mean", mean)
     check_floats("log_var", log_var)
-    if mean.shape != log_var.shape:
-        raise ValueError(
-            f"`mean` {tuple(mean.shape)} and `log_var` {tuple(log_var.shape)} must have one shape"
-        )
+    check_same_shape(("mean", "log_var"), mean, log_var)
     eps = torch.empty_like(mean).normal_(generator=generator)
     # A noise of 0 times an infinite deviation would be NaN.
     deviation = torch.exp(log_var / 2).clamp(max=torch.finfo(log_var.dtype).max)
@@ -128,13 +125,13 @@ def embed(
 def eval_mode(model: object) -> Iterator[None]:
     """Puts a model in eval mode and leaves every module's training flag as it was found."""
     modules = list(model.modules()) if isinstance(model, nn.Module) else []
-    flags = [module.training for module in modules]
-    for module in modules:
+    flags = {module: module.training for module in modules}
+    for module in flags:
         module.training = False
     try:
         yield
     finally:
-        for module, flag in zip(modules, flags, strict=True):
+        for module, flag in flags.items():
             module.training = flag
 
 
@@ -163,11 +160,7 @@ def decode_all(model: Autoencoder, z: Tensor, batch_ndim: int, *, batch_size: in
 
 def posterior_mean(posterior: Any) -> Tensor:
     """Finds the mean in whatever a model's `encode` returns."""
-    if isinstance(posterior, Tensor):
-        return posterior
-    mean = getattr(posterior, "mean", None)
-    if mean is None and isinstance(posterior, tuple):
-        mean = posterior[0]
+    mean = posterior if isinstance(posterior, Tensor) else _part_of(posterior, "mean", 0)
     if not isinstance(mean, Tensor):
         raise TypeError(
             f"`model.encode` returned {type(posterior).__name__}; it must return a tensor, a "
@@ -176,13 +169,17 @@ def posterior_mean(posterior: Any) -> Tensor:
     return mean
 
 
+def _part_of(posterior: Any, name: str, place: int) -> Any:
+    part = getattr(posterior, name, None)
+    in_tuple = part is None and isinstance(posterior, tuple) and len(posterior) > place
+    return posterior[place] if in_tuple else part
+
+
 def _posterior_log_var(posterior: Any) -> Tensor:
     """Finds the log-variance in whatever a model's `encode` returns."""
-    log_var = getattr(posterior, "log_var", None)
+    log_var = _part_of(posterior, "log_var", 1)
     variance = getattr(posterior, "variance", None)  # a torch.distributions.Normal has it
-    if log_var is None and isinstance(posterior, tuple) and len(posterior) > 1:
-        log_var = posterior[1]
-    elif log_var is None and isinstance(variance, Tensor):
+    if log_var is None and isinstance(variance, Tensor):
         log_var = variance.log()
     if not isinstance(log_var, Tensor):
         raise TypeError(

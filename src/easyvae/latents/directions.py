@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor
 
-from easyvae.core.checks import as_int, check_floats, unit_for, widest
+from easyvae.core.checks import as_int, check_finite, check_floats, unit_for, widest
 from easyvae.latents.paths import saturated
 
 
@@ -40,8 +40,7 @@ def principal_directions(latents: Tensor, count: int = 6) -> Tensor:
             f"`latents` {tuple(latents.shape)} must be (n, D) with n > `count` (={count}) and "
             "D at least `count`"
         )
-    if not bool(latents.isfinite().all()):
-        raise ValueError("`latents` must be finite, and some are NaN or infinite")
+    check_finite("latents", latents)
     unit = unit_for(latents)
     scaled = latents.to(widest(latents.device)) / unit
     centred = (scaled - scaled.mean(0)).to(torch.float64 if latents.is_cpu else torch.float32)

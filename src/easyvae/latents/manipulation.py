@@ -9,7 +9,7 @@ from typing import Literal, TypeAlias
 import torch
 from torch import Tensor
 
-from easyvae.core.checks import as_int, as_numbers, check_tensor
+from easyvae.core.checks import as_int, as_numbers, check_same_shape, check_tensor
 from easyvae.latents.autoencoder import (
     Autoencoder,
     decode_all,
@@ -66,11 +66,7 @@ def interpolate(
     steps = as_int("steps", steps)
     check_tensor("a", a)
     check_tensor("b", b)
-    if a.shape != b.shape:
-        raise ValueError(
-            f"`a` {tuple(a.shape)} and `b` {tuple(b.shape)} must have one shape; "
-            "resize one of them first"
-        )
+    check_same_shape(("a", "b"), a, b, "; resize one of them first")
     single = is_single(model, a)
     with eval_mode(model), torch.no_grad():
         # Each end is encoded and decoded in a call of its own, as `reconstruct` does it: in
@@ -207,8 +203,8 @@ def edit(
             f"`amounts` {tuple(amount.shape)} must have one amount for each of "
             f"{len(directions)} directions"
         )
-    for name, given in (("amounts", amount), ("directions", directions)):
-        if not bool(given.isfinite().all()):
+    for name, numbers in (("amounts", amount), ("directions", directions)):
+        if not bool(numbers.isfinite().all()):
             raise ValueError(f"`{name}` must be finite and in the range of {z.dtype}")
     moved = z[0].flatten() + amount @ directions
     if not bool(moved.isfinite().all()) and bool(z.isfinite().all()):

@@ -7,7 +7,15 @@ import torch
 from torch import Tensor
 from torch.nn.functional import one_hot
 
-from easyvae.core.checks import as_int, check_floats, check_temperature, unit_for, widest
+from easyvae.core.checks import (
+    as_int,
+    check_finite,
+    check_floats,
+    check_latents,
+    check_temperature,
+    unit_for,
+    widest,
+)
 from easyvae.latents.paths import saturated
 
 _TOLERANCE = 1e-3  # nats per latent and dimension: a smaller change ends the fit
@@ -27,13 +35,7 @@ class GaussianMixture:
         weights: At least 0, their sum 1, (K,).
         means: (K, D).
         scale_tril: Lower Cholesky factors L of the covariances, (K, D, D).
-        dtype: Of samples; that of `means` by default.
-
-    Attributes:
-        weights: (K,).
-        means: (K, D).
-        scale_tril: (K, D, D).
-        dtype: Of samples.
+        dtype: Of samples; that of `means` by default. Attributes of these names have them all.
 
     Raises:
         ValueError: If the shapes do not fit one another.
@@ -129,8 +131,7 @@ class GaussianMixture:
                 f"`components` (={components}) must be at most the number of latents, "
                 f"{len(latents)}"
             )
-        if not bool(latents.isfinite().all()):
-            raise ValueError("`latents` must be finite, and some are NaN or infinite")
+        check_finite("latents", latents)
         wide = widest(latents.device)
         z = latents.detach()
         # Covariances need float64: where a device has none, the CPU computes them.
@@ -153,9 +154,8 @@ class GaussianMixture:
             before = now
         factors = unit * mixture.scale_tril
         factors.diagonal(dim1=1, dim2=2).clamp_(min=torch.finfo(wide).tiny)
-        found = (mixture.weights, unit * (mixture.means + centre), factors)
-        weights, means, scale_tril = (saturated(x, wide).to(latents.device) for x in found)
-        return cls(weights, means, scale_tril, dtype=latents.dtype)
+        fitted = (mixture.weights, unit * (mixture.means + centre), factors)
+        return cls(*(saturated(x, wide).to(latents.device) for x in fitted), dtype=latents.dtype)
 
     @property
     def covariances(self) -> Tensor:
@@ -222,10 +222,7 @@ class GaussianMixture:
             tensor([-1.8379])
         """
         check_floats("z", z)
-        if z.ndim != 2 or z.shape[1] != self.means.shape[1]:
-            raise ValueError(
-                f"`z` {tuple(z.shape)} must have the shape (N, {self.means.shape[1]})"
-            )
+        check_latents("z", z, self.means.shape[1])
         z = z.to(self.means)
         lowest = torch.finfo(z.dtype).min
         # Distances beyond the range are infinite, or NaN where two of them meet.

@@ -2,14 +2,14 @@
 
 import math
 from collections.abc import Callable
-from typing import Literal, NamedTuple, TypeAlias
+from typing import Any, Literal, NamedTuple, TypeAlias, cast
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from easyvae.core.checks import as_floats, as_weight, check_tensor
-from easyvae.losses.reconstruction import Output, ReconstructionTerm, as_term, shown, weigh
+from easyvae.core.checks import as_floats, as_weight, at_least_float32, check_tensor
+from easyvae.losses.reconstruction import Output, ReconstructionTerm, as_term, name_of, weigh
 
 
 def kl_divergence(mean: Tensor, log_var: Tensor) -> Tensor:
@@ -47,11 +47,6 @@ def kl_divergence(mean: Tensor, log_var: Tensor) -> Tensor:
     beyond = F.relu(log_var - limit) * (math.exp(limit) - 1)
     # Halved before the product, whose gradient by the largest means would be infinite.
     return mean * (mean / 2) + (variance + beyond) / 2
-
-
-def at_least_float32(x: Tensor) -> Tensor:
-    """Returns float64 as it is, and anything else in float32."""
-    return x if x.dtype == torch.float64 else x.float()
 
 
 BetaSchedule: TypeAlias = Callable[[float], float]
@@ -157,7 +152,7 @@ class BetaLoss(nn.Module):
         """Computes the loss and its two parts for each image, (N,), whatever `reduction` says."""
         term = as_term("reconstruction", self.reconstruction)
         with torch.autocast(output.reconstruction.device.type, enabled=False):
-            output, x = _Prepared(output), _prepare_target(output, x)
+            output, x = cast("Output", _Widened(output)), _prepare_target(output, x)
             reconstruction = term(output, x)
             check_tensor("reconstruction(output, x)", reconstruction)
             if reconstruction.shape != x.shape[:1]:
@@ -175,32 +170,23 @@ class BetaLoss(nn.Module):
 
     def extra_repr(self) -> str:
         """Shows the arguments."""
-        term = self.reconstruction
-        name = term if isinstance(term, str) else shown(term)
-        beta = f"{self.beta:g}" if self.schedule is None else shown(self.schedule)
-        text = f"beta={beta}, reconstruction={name!r}"
-        text += f", free_bits={self.free_bits:g}" if self.free_bits else ""
-        return text
+        beta = f"{self.beta:g}" if self.schedule is None else name_of(self.schedule)
+        free = f", free_bits={self.free_bits:g}" if self.free_bits else ""
+        return f"beta={beta}, reconstruction={name_of(self.reconstruction)!r}{free}"
 
 
-class _Prepared:
-    """An output whose tensors are float32 or wider: half-precision sums of images are no good."""
+class _Widened:
+    """An output whose images are float32 or wider: half-precision sums of them are no good.
+
+    `kl_divergence` widens the posteriors itself, and must see the dtype whose range it minds.
+    """
 
     def __init__(self, output: Output) -> None:
         self._output = output
-        # `kl_divergence` widens these itself, and must see the dtype whose range it minds.
-        self.mean, self.log_var = output.mean, output.log_var
 
-    @property
-    def reconstruction(self) -> Tensor:
-        return at_least_float32(self._output.reconstruction)
-
-    @property
-    def logits(self) -> Tensor:
-        return at_least_float32(self._output.logits)
-
-    def __getattr__(self, name: str) -> object:
-        return getattr(self._output, name)
+    def __getattr__(self, name: str) -> Any:
+        value = getattr(self._output, name)
+        return at_least_float32(value) if name in ("reconstruction", "logits") else value
 
 
 def _prepare_target(output: Output, x: Tensor) -> Tensor:
@@ -213,5 +199,4 @@ def _prepare_target(output: Output, x: Tensor) -> Tensor:
         )
     if x.shape[0] == 0:
         raise ValueError(f"`x` {tuple(x.shape)} must have at least one image")
-    x = x.to(output.reconstruction.device)
-    return at_least_float32(as_floats(x))
+    return at_least_float32(as_floats(x, device=output.reconstruction.device))

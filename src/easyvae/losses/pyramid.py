@@ -8,12 +8,12 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from easyvae.core.checks import as_weight
+from easyvae.core.checks import as_int, as_weight
 from easyvae.losses.reconstruction import (
     Output,
     ReconstructionTerm,
     as_term,
-    shown,
+    name_of,
     sum_image,
     unit_of,
     weigh,
@@ -77,34 +77,29 @@ class LaplacianPyramid:
         # As a float, so that 1 and 1.0 are the same setting.
         for name in ("weight", "texture"):
             object.__setattr__(self, name, as_weight(name, getattr(self, name)))
-        if isinstance(self.levels, bool) or not isinstance(self.levels, int):
-            raise TypeError(f"`levels` (={self.levels!r}) must be an integer of at least 1")
-        if self.levels < 1:
-            raise ValueError(f"`levels` (={self.levels}) must be an integer of at least 1")
+        object.__setattr__(self, "levels", as_int("levels", self.levels))
         as_term("base", self.base)
 
     def __call__(self, output: Output, x: Tensor) -> Tensor:
         """Computes the term of (N, C, *spatial), one to three sizes, in nats: (N,)."""
         total = as_term("base", self.base)(output, x)
         unit = unit_of(x, output.reconstruction)
-        x, shown = x / unit, output.reconstruction / unit
+        x, r = x / unit, output.reconstruction / unit
         if self.weight:
             # The pyramid is linear: the difference of two is the pyramid of the difference.
-            for level in laplacian_levels(x - shown, self.levels):
+            for level in laplacian_levels(x - r, self.levels):
                 total = total + weigh(self.weight, sum_image(level.abs()) * unit)
         if self.texture:
-            pyramids = (laplacian_levels(y, self.levels) for y in (x, shown))
+            pyramids = (laplacian_levels(y, self.levels) for y in (x, r))
             for level, other in zip(*pyramids, strict=True):
                 difference = (_strength(level) - _strength(other)).abs().flatten(1).mean(1)
                 total = total + weigh(self.texture * level[0].numel(), difference * unit)
         return total
 
     def __repr__(self) -> str:
-        # The same in every process.
-        base = self.base if isinstance(self.base, str) else shown(self.base)
         return (
-            f"LaplacianPyramid(weight={self.weight}, levels={self.levels}, base={base!r}, "
-            f"texture={self.texture})"
+            f"LaplacianPyramid(weight={self.weight}, levels={self.levels}, "
+            f"base={name_of(self.base)!r}, texture={self.texture})"
         )
 
 
@@ -143,32 +138,36 @@ def laplacian_levels(images: Tensor, count: int) -> list[Tensor]:
     fine = images.flatten(0, 1).unsqueeze(0)  # (1, N * C, *spatial)
     while len(levels) < count and max(fine.shape[2:]) > 1:
         size = fine.shape[2:]
-        half = _halve(fine) / _halve(torch.ones_like(fine[:, :1]))
-        back = _double(half, size) / _double(torch.ones_like(half[:, :1]), size)
-        levels.append((fine - back).view(*images.shape[:2], *size))
+        half = _halve(fine)
+        levels.append((fine - _double(half, size)).view(*images.shape[:2], *size))
         fine = half
     return levels
 
 
 def _strength(level: Tensor) -> Tensor:
     """Returns the local root mean square of a level, at half its size."""
-    energy = level.flatten(0, 1).unsqueeze(0).square()
-    local = _halve(energy) / _halve(torch.ones_like(energy[:, :1]))
+    local = _halve(level.flatten(0, 1).unsqueeze(0).square())
     # The constant bounds the slope of the root where there is nothing.
     return (local + 1e-5).sqrt().view(*level.shape[:2], *local.shape[2:])
 
 
 def _halve(x: Tensor) -> Tensor:
     """Blurs (1, K, *spatial), and keeps every other value in each dimension."""
-    convolve = _CONVOLVE[x.ndim - 2]
-    return convolve(x, _kernel(x), stride=2, padding=2, groups=x.shape[1])
+    return _over_ones(_CONVOLVE[x.ndim - 2], x)
 
 
 def _double(x: Tensor, size: torch.Size) -> Tensor:
     """Puts zeros between the values of (1, K, *spatial), and blurs."""
-    convolve = _TRANSPOSED[x.ndim - 2]
-    extra = [1 - n % 2 for n in size]
-    return convolve(x, _kernel(x), stride=2, padding=2, output_padding=extra, groups=x.shape[1])
+    return _over_ones(_TRANSPOSED[x.ndim - 2], x, output_padding=[1 - n % 2 for n in size])
+
+
+def _over_ones(convolve: Callable[..., Tensor], x: Tensor, **options: list[int]) -> Tensor:
+    """Blurs, by what a constant would be: the kernel is cut off at the borders."""
+
+    def blur(y: Tensor) -> Tensor:
+        return convolve(y, _kernel(y), stride=2, padding=2, groups=y.shape[1], **options)
+
+    return blur(x) / blur(torch.ones_like(x[:, :1]))
 
 
 def _kernel(x: Tensor) -> Tensor:

@@ -114,11 +114,7 @@ RECONSTRUCTION_TERMS: dict[str, ReconstructionTerm] = {
 
 
 def as_term(name: str, term: object) -> ReconstructionTerm:
-    """Returns the function that a term's name stands for, or the callable itself.
-
-    Raises:
-        ValueError: If it is neither; the message calls the argument `name`.
-    """
+    """Returns the function that a term's name stands for, or the callable itself."""
     if callable(term):
         return term
     if isinstance(term, str) and term in RECONSTRUCTION_TERMS:
@@ -141,8 +137,10 @@ def sum_image(x: Tensor) -> Tensor:
     return x.flatten(1).sum(1)
 
 
-def shown(function: object) -> str:
-    """Shows a function or a schedule, the same in every process: without its address."""
+def name_of(function: object) -> str:
+    """Names a term or a schedule, the same in every process: without its address."""
+    if isinstance(function, str):
+        return function
     default = type(function).__repr__ is object.__repr__
     name = getattr(function, "__name__", type(function).__name__ if default else repr(function))
     return re.sub(r" at 0x[0-9a-fA-F]+", "", name)

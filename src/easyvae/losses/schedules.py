@@ -3,8 +3,9 @@
 Since a schedule has no state of its own, a resumed run has the same beta at every step.
 """
 
-import math
 from dataclasses import dataclass
+
+from easyvae.core.checks import as_int, as_weight
 
 
 @dataclass(frozen=True)
@@ -29,8 +30,7 @@ class LinearWarmup:
     share: float = 0.25
 
     def __post_init__(self) -> None:
-        _check_beta(self.beta)
-        _check_share("share", self.share)
+        _check(self.beta, self.share)
 
     def __call__(self, progress: float) -> float:
         """Returns beta for a share of the training done."""
@@ -60,10 +60,8 @@ class Cyclical:
     share: float = 0.5
 
     def __post_init__(self) -> None:
-        _check_beta(self.beta)
-        _check_share("share", self.share)
-        if isinstance(self.cycles, bool) or not isinstance(self.cycles, int) or self.cycles < 1:
-            raise ValueError(f"`cycles` (={self.cycles!r}) must be an integer of at least 1")
+        _check(self.beta, self.share)
+        as_int("cycles", self.cycles)
 
     def __call__(self, progress: float) -> float:
         """Returns beta for a share of the training done."""
@@ -72,11 +70,7 @@ class Cyclical:
         return self.beta * min(1.0, progress * self.cycles % 1 / self.share)
 
 
-def _check_beta(beta: float) -> None:
-    if not (math.isfinite(beta) and beta >= 0):
-        raise ValueError(f"`beta` (={beta!r}) must be finite and at least 0")
-
-
-def _check_share(name: str, value: float) -> None:
-    if not 0 < value <= 1:
-        raise ValueError(f"`{name}` (={value!r}) must be above 0 and at most 1")
+def _check(beta: float, share: float) -> None:
+    as_weight("beta", beta)
+    if not 0 < share <= 1:
+        raise ValueError(f"`share` (={share!r}) must be above 0 and at most 1")

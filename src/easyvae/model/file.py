@@ -33,13 +33,7 @@ _DTYPES = {
 def write_model(
     path: str | os.PathLike[str], tensors: Mapping[str, Tensor], config: dict[str, Any]
 ) -> None:
-    """Writes a model file, all or nothing.
-
-    Raises:
-        TypeError: If the weights are of several float types, or of one that no model computes in.
-        ValueError: If the images are so large for so few weights that `read_model` would refuse.
-        OSError: If the file cannot be written; what was there before is still there.
-    """
+    """Writes a model file, all or nothing, unless `read_model` would refuse it."""
     floats = {t.dtype for t in tensors.values() if t.is_floating_point()}
     names = {str(dtype).removeprefix("torch.") for dtype in floats}
     if len(names) != 1 or not names <= _DTYPES.keys():
@@ -56,24 +50,11 @@ def write_model(
 def read_model(
     path: str | os.PathLike[str], build: Callable[..., Model], *, allow_nonfinite: bool = False
 ) -> Model:
-    """Reads a model file, or that of a run folder.
+    """Reads a model, onto the CPU, from a file or from a run folder with a `model.safetensors`.
 
-    The header is read first, under a cap. Its config builds a model without memory, on the
-    `meta` device, with which it has to agree on every tensor's name, shape and dtype. Only then
-    are the tensors read, and their checksum compared.
-
-    Args:
-        path: The file, or a run folder with a `model.safetensors`.
-        build: Makes a model of the file's config, given as keyword arguments.
-        allow_nonfinite: Whether weights may be NaN or infinite.
-
-    Returns:
-        The model, on the CPU.
-
-    Raises:
-        FileNotFoundError: If there is no such file.
-        ModelFileError: If it is not a model file of this version, or damaged, or has weights that
-            are not finite, or images that are very large for so few weights.
+    The header is read first, under a cap. What `build` makes of its config, without memory on the
+    `meta` device, has to agree with it on every tensor's name, shape and dtype. Only then are the
+    tensors read, and their checksum compared.
     """
     path = as_path("path", path)
     path = path / "model.safetensors" if path.is_dir() else path
@@ -99,15 +80,12 @@ def _check_version(path: Path, metadata: Mapping[str, Any]) -> None:
     if type(version) is not int or version < 1:  # a `bool` is an `int` too
         raise ModelFileError(path, f"has format version {version!r}, which there has never been")
     if version > FORMAT_VERSION:
-        raise ModelFileError(
-            path,
-            f"has format version {version}, and this easyvae reads {FORMAT_VERSION}: "
-            "upgrade easyvae",
-        )
+        fault = f"has format version {version}, and this easyvae reads {FORMAT_VERSION}"
+        raise ModelFileError(path, f"{fault}: upgrade easyvae")
 
 
 def _build_empty(file: TensorFile, build: Callable[..., Model]) -> Model:
-    """Builds the model that a file's config asks for, without memory for its weights."""
+    """Builds the model of a file's config, without memory for its weights."""
     try:
         config = file.metadata["config"]
         _check_depth(config, len(file.entries))
@@ -121,15 +99,11 @@ def _build_empty(file: TensorFile, build: Callable[..., Model]) -> Model:
 
 
 def _oversize(config: Any, weights: int) -> str | None:
-    """Tells what is wrong with the size of a model's images or layers, if anything is.
+    """Returns what is wrong with the size of a model's images or layers, if anything is.
 
     A file of 4 kB can ask for images of any size, and each would take memory, and room in the
     cache of decoded pictures, without end. So what it asks for stays in proportion to the file. A
     model that anybody trains has at least one weight for 16 values of an image.
-
-    Args:
-        config: The constructor's arguments, all of them.
-        weights: How many values the file has.
     """
     spatial, layers = as_spatial(config["image_size"]), len(config["channels"])
     kernels = per_layer("kernel_size", config["kernel_size"], layers)

@@ -37,17 +37,7 @@ def plan_stages(
 ) -> tuple[Stage, ...]:
     """Plans the stages that take an image down to its smallest grid and exactly back.
 
-    Args:
-        spatial: One to three sizes, each at least 1.
-        kernels: One kernel size per layer.
-        strides: One stride per layer, none larger than its kernel.
-
-    Returns:
-        One `Stage` per layer, from the image inwards.
-
-    Raises:
-        ValueError: If a kernel is smaller than its stride, or the layers are more than the size
-            can be halved; the message names the largest number of layers and the smallest size.
+    One for each kernel and stride, from the image inwards.
 
     Example:
         >>> [stage.inner for stage in plan_stages((45, 80), (4, 4, 4), (2, 2, 2))]
@@ -80,12 +70,7 @@ def plan_stages(
 
 
 def smallest_size(kernels: Sequence[int], strides: Sequence[int]) -> int:
-    """Returns the smallest size along one axis that these layers can take.
-
-    Example:
-        >>> smallest_size([4, 4, 4, 4], [2, 2, 2, 2])
-        16
-    """
+    """Returns the smallest size along one axis that these layers can take."""
     size = 1
     for kernel, stride in zip(reversed(kernels), reversed(strides), strict=True):
         padding = (kernel - stride + 1) // 2
@@ -94,16 +79,7 @@ def smallest_size(kernels: Sequence[int], strides: Sequence[int]) -> int:
 
 
 def per_layer(name: str, value: object, layers: int, *, least: int = 1) -> tuple[int, ...]:
-    """Returns one integer per layer from a single one or a sequence of them.
-
-    Raises:
-        TypeError: If `value` is neither an integer nor a sequence of integers.
-        ValueError: If a value is below `least` or their number is not `layers`.
-
-    Example:
-        >>> per_layer("kernel_size", 4, 3)
-        (4, 4, 4)
-    """
+    """Returns one integer per layer from a single one or a sequence of them."""
     if not isinstance(value, Sequence) or isinstance(value, str):
         return (as_int(name, value, least=least),) * layers
     if len(value) != layers:
@@ -114,14 +90,9 @@ def per_layer(name: str, value: object, layers: int, *, least: int = 1) -> tuple
 
 
 def as_spatial(image_size: int | Sequence[int]) -> tuple[int, ...]:
-    """Returns the one to three sizes that `image_size` stands for: an integer is a square.
-
-    Raises:
-        TypeError: If a size is not an integer.
-        ValueError: If there are none or more than three, or one is below 1.
-    """
+    """Returns the one to three sizes that `image_size` stands for: an integer is a square."""
     if not isinstance(image_size, Sequence) or isinstance(image_size, str):
-        return (as_int("image_size", image_size),) * 2
+        return per_layer("image_size", image_size, 2)
     if not 1 <= len(image_size) <= 3:
         raise ValueError(
             f"`image_size` (={list(image_size)}) must be an integer, or one, two or three sizes"

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.modules.conv import _ConvNd, _ConvTransposeNd
 
+from easyvae.core.checks import at_least_float32
 from easyvae.latents import Posterior
 from easyvae.model.geometry import Stage
 
@@ -36,6 +37,76 @@ _TRANSPOSED: dict[int, Callable[..., _ConvTransposeNd]] = {
 _BATCH_NORMS = {1: nn.BatchNorm1d, 2: nn.BatchNorm2d, 3: nn.BatchNorm3d}
 
 
+def as_activation(activation: str | ModuleFactory) -> ModuleFactory:
+    """Returns the factory that a name stands for, or the factory itself."""
+    if isinstance(activation, str):
+        if activation not in ACTIVATIONS:
+            raise ValueError(
+                f"`activation` (={activation!r}) must be one of {', '.join(ACTIVATIONS)}, "
+                "or a factory such as torch.nn.Hardswish"
+            )
+        return ACTIVATIONS[activation]
+    if isinstance(activation, nn.Module) or not callable(activation):
+        raise TypeError(
+            f"`activation` (={activation!r}) must be a name or a factory that makes a new module "
+            "at each call, such as torch.nn.SiLU (without parentheses)"
+        )
+    try:
+        made = activation()
+    except TypeError as error:  # such as torch.tanh, which wants the tensor itself
+        raise TypeError(
+            f"`activation` (={activation!r}) must take no argument and make a module, as "
+            f"torch.nn.SiLU does: {error}"
+        ) from error
+    if not isinstance(made, nn.Module):
+        raise TypeError(
+            f"`activation` must make a torch.nn.Module when called, and made {made!r}; "
+            "pass the class, such as torch.nn.SiLU"
+        )
+    return activation
+
+
+def _group_norm(channels: int) -> nn.GroupNorm:
+    """Makes groups of 16 channels, or of the largest number below that divides the count.
+
+    Reference:
+        Y. Wu and K. He, "Group Normalization", 2018, https://arxiv.org/abs/1803.08494
+    """
+    size = max(size for size in range(1, 17) if channels % size == 0)
+    return nn.GroupNorm(channels // size, channels)
+
+
+def as_norm(norm: str | NormFactory | None, dims: int) -> NormFactory | None:
+    """Returns the factory that a name stands for, the factory itself, or `None`."""
+    if norm is None:
+        return None
+    if isinstance(norm, str):
+        if norm == "batch":
+            return _BATCH_NORMS[dims]
+        if norm == "group":
+            return _group_norm
+        raise ValueError(
+            f"`norm` (={norm!r}) must be None, {' or '.join(map(repr, NORMS))}, "
+            "or a factory that takes the channel count"
+        )
+    if isinstance(norm, nn.Module) or not callable(norm):
+        raise TypeError(
+            f"`norm` (={norm!r}) must be None, a name, or a factory that takes the channel count"
+        )
+    return norm
+
+
+class Choices(NamedTuple):
+    """What both halves share; stages and dense layers are counted from the image on."""
+
+    activation: ModuleFactory
+    norm: NormFactory | None
+    residual_blocks: Sequence[int]
+    """How many of them each stage has."""
+    hidden: Sequence[int]
+    """Widths of the dense layers between convolutions and latents."""
+
+
 def activation_gain(activation: nn.Module) -> float:
     """Returns the factor that keeps the second moment of a layer's outputs at one.
 
@@ -45,10 +116,6 @@ def activation_gain(activation: nn.Module) -> float:
         gain = 1 / sqrt(E[activation(u) ** 2])
 
     The expectation is computed on a grid, so any activation has its own gain.
-
-    Example:
-        >>> round(activation_gain(nn.ReLU()), 3)
-        1.414
 
     Reference:
         K. He et al., "Delving Deep into Rectifiers", 2015, https://arxiv.org/abs/1502.01852
@@ -79,6 +146,12 @@ def init_weight(layer: nn.Linear | _ConvNd, *, gain: float = 1.0) -> None:
         nn.init.zeros_(bias)
 
 
+def _norm_and_activation(
+    channels: int, activation: ModuleFactory, norm: NormFactory | None
+) -> list[nn.Module]:
+    return [*([norm(channels)] if norm else []), activation()]
+
+
 class ResidualBlock(nn.Module):
     """Two 3-wide convolutions whose result is added to what they read: `x + f(x)`.
 
@@ -99,8 +172,7 @@ class ResidualBlock(nn.Module):
         for gain in (1.0, 0.1):
             convolution = _CONVOLUTIONS[dims](channels, channels, 3, padding=1)
             init_weight(convolution, gain=gain * activation_gain(activation()))
-            layers += [norm(channels)] if norm else []
-            layers += [activation(), convolution]
+            layers += [*_norm_and_activation(channels, activation, norm), convolution]
         for layer in layers:
             if hasattr(layer, "inplace"):
                 # Or it would write into the sum's other half.
@@ -119,166 +191,43 @@ class ResidualBlock(nn.Module):
 
 
 def down_stage(
-    stage: Stage,
-    in_channels: int,
-    out_channels: int,
-    *,
-    activation: ModuleFactory,
-    norm: NormFactory | None,
-    residual_blocks: int,
-    first: bool,
+    stage: Stage, in_channels: int, out_channels: int, choices: Choices, place: int
 ) -> nn.Sequential:
     """Builds an encoder stage: convolution, norm, activation, residual blocks.
 
-    Args:
-        stage: Where the convolution starts and ends, see `geometry.plan_stages`.
-        in_channels: Channels read.
-        out_channels: Channels written.
-        activation: Makes a new activation module.
-        norm: Makes a norm for a channel count, or `None`.
-        residual_blocks: How many residual blocks follow.
-        first: Whether the stage reads the image itself rather than another stage's activations.
+    Its `place` is counted from the image, which the stage at place 0 reads.
     """
-    dims = len(stage.outer)
+    dims, activation, norm = len(stage.outer), choices.activation, choices.norm
     convolution = _CONVOLUTIONS[dims](
         in_channels, out_channels, stage.kernel, stage.stride, stage.padding
     )
-    init_weight(convolution, gain=1.0 if first else activation_gain(activation()))
-    layers: list[nn.Module] = [convolution]
-    layers += [norm(out_channels)] if norm else []
-    layers += [activation()]
-    layers += [ResidualBlock(dims, out_channels, activation, norm) for _ in range(residual_blocks)]
+    init_weight(convolution, gain=activation_gain(activation()) if place else 1.0)
+    layers: list[nn.Module] = [convolution, *_norm_and_activation(out_channels, activation, norm)]
+    for _ in range(choices.residual_blocks[place]):
+        layers.append(ResidualBlock(dims, out_channels, activation, norm))
     return nn.Sequential(*layers)
 
 
 def up_stage(
-    stage: Stage,
-    in_channels: int,
-    out_channels: int,
-    *,
-    activation: ModuleFactory,
-    norm: NormFactory | None,
-    residual_blocks: int,
-    last: bool,
+    stage: Stage, in_channels: int, out_channels: int, choices: Choices, place: int
 ) -> nn.Sequential:
     """Builds the mirror of `down_stage`, in the opposite order.
 
-    The last stage ends with its convolution. An activation there would bar the output from one
-    half of its range: dark pixels, after a ReLU and a sigmoid, could not be reached.
-
-    Args:
-        stage: The encoder's stage that this one mirrors.
-        in_channels: Channels read.
-        out_channels: Channels written.
-        activation: Makes a new activation module.
-        norm: Makes a norm for a channel count, or `None`.
-        residual_blocks: How many residual blocks come first.
-        last: Whether the stage writes the image itself.
+    The last stage, at place 0, ends with its convolution. An activation there would bar the output
+    from one half of its range: dark pixels, after a ReLU and a sigmoid, could not be reached.
     """
-    dims = len(stage.outer)
+    dims, activation, norm = len(stage.outer), choices.activation, choices.norm
     convolution = _TRANSPOSED[dims](
-        in_channels,
-        out_channels,
-        stage.kernel,
-        stage.stride,
-        stage.padding,
-        stage.output_padding,
+        in_channels, out_channels, stage.kernel, stage.stride, stage.padding, stage.output_padding
     )
     init_weight(convolution, gain=activation_gain(activation()))
-    layers: list[nn.Module] = [
-        ResidualBlock(dims, in_channels, activation, norm) for _ in range(residual_blocks)
-    ]
-    layers += [convolution]
-    if not last:
-        layers += [norm(out_channels)] if norm else []
-        layers += [activation()]
+    layers: list[nn.Module] = []
+    for _ in range(choices.residual_blocks[place]):
+        layers.append(ResidualBlock(dims, in_channels, activation, norm))
+    layers.append(convolution)
+    if place:
+        layers += _norm_and_activation(out_channels, activation, norm)
     return nn.Sequential(*layers)
-
-
-def as_activation(activation: str | ModuleFactory) -> ModuleFactory:
-    """Returns the factory that a name stands for, or the factory itself.
-
-    Raises:
-        ValueError: If the name is unknown.
-        TypeError: If `activation` is neither a name nor callable, or makes no module.
-    """
-    if isinstance(activation, str):
-        if activation not in ACTIVATIONS:
-            raise ValueError(
-                f"`activation` (={activation!r}) must be one of {', '.join(ACTIVATIONS)}, "
-                "or a factory such as torch.nn.Hardswish"
-            )
-        return ACTIVATIONS[activation]
-    if isinstance(activation, nn.Module) or not callable(activation):
-        raise TypeError(
-            f"`activation` (={activation!r}) must be a name or a factory that makes a new module "
-            "at each call, such as torch.nn.SiLU (without parentheses)"
-        )
-    try:
-        made = activation()
-    except TypeError as error:  # such as torch.tanh, which wants the tensor itself
-        raise TypeError(
-            f"`activation` (={activation!r}) must take no argument and make a module, as "
-            f"torch.nn.SiLU does: {error}"
-        ) from error
-    if not isinstance(made, nn.Module):
-        raise TypeError(
-            f"`activation` must make a torch.nn.Module when called, and made {made!r}; "
-            "pass the class, such as torch.nn.SiLU"
-        )
-    return activation
-
-
-def _group_norm(channels: int) -> nn.GroupNorm:
-    size = max(size for size in range(1, 17) if channels % size == 0)
-    return nn.GroupNorm(channels // size, channels)
-
-
-def as_norm(norm: str | NormFactory | None, dims: int) -> NormFactory | None:
-    """Returns the factory that a name stands for, the factory itself, or `None`.
-
-    "group" makes groups of 16 channels where 16 divides the count, else of the largest size
-    below that does.
-
-    Raises:
-        ValueError: If the name is unknown.
-        TypeError: If `norm` is neither `None`, a name nor callable.
-
-    Reference:
-        Y. Wu and K. He, "Group Normalization", 2018, https://arxiv.org/abs/1803.08494
-    """
-    if norm is None:
-        return None
-    if isinstance(norm, str):
-        if norm == "batch":
-            return _BATCH_NORMS[dims]
-        if norm == "group":
-            return _group_norm
-        raise ValueError(
-            f"`norm` (={norm!r}) must be None, {' or '.join(map(repr, NORMS))}, "
-            "or a factory that takes the channel count"
-        )
-    if isinstance(norm, nn.Module) or not callable(norm):
-        raise TypeError(
-            f"`norm` (={norm!r}) must be None, a name, or a factory that takes the channel count"
-        )
-    return norm
-
-
-class Choices(NamedTuple):
-    """What the layers of both halves share.
-
-    Attributes:
-        activation: Makes a new activation module.
-        norm: Makes a norm for a channel count, or `None`.
-        residual_blocks: How many residual blocks each stage has.
-        hidden: Widths of the dense layers between convolutions and latents, from the image on.
-    """
-
-    activation: ModuleFactory
-    norm: NormFactory | None
-    residual_blocks: Sequence[int]
-    hidden: Sequence[int]
 
 
 class Encoder(nn.Module):
@@ -294,15 +243,7 @@ class Encoder(nn.Module):
         super().__init__()
         self.stages = nn.Sequential(
             *(
-                down_stage(
-                    stage,
-                    channels[i],
-                    channels[i + 1],
-                    activation=choices.activation,
-                    norm=choices.norm,
-                    residual_blocks=choices.residual_blocks[i],
-                    first=i == 0,
-                )
+                down_stage(stage, channels[i], channels[i + 1], choices, i)
                 for i, stage in enumerate(stages)
             )
         )
@@ -321,7 +262,7 @@ class Encoder(nn.Module):
         with torch.autocast(features.device.type, enabled=False):
             features = self.hidden(features.to(self.mean.weight.dtype))
             return Posterior(
-                *map(_at_least_float32, (self.mean(features), self.log_var(features)))
+                at_least_float32(self.mean(features)), at_least_float32(self.log_var(features))
             )
 
 
@@ -341,15 +282,7 @@ class Decoder(nn.Module):
         self.activation = choices.activation()
         self.stages = nn.Sequential(
             *(
-                up_stage(
-                    stages[i],
-                    channels[i + 1],
-                    channels[i],
-                    activation=choices.activation,
-                    norm=choices.norm,
-                    residual_blocks=choices.residual_blocks[i],
-                    last=i == 0,
-                )
+                up_stage(stages[i], channels[i + 1], channels[i], choices, i)
                 for i in reversed(range(len(stages)))
             )
         )
@@ -368,14 +301,8 @@ def _dense_layers(
 ) -> nn.Sequential:
     """Builds a dense layer and an activation from each width to the next."""
     layers: list[nn.Module] = []
-    gain = first_gain
     for inputs, outputs in pairwise(widths):
         layer = nn.Linear(inputs, outputs)
-        init_weight(layer, gain=gain)
+        init_weight(layer, gain=activation_gain(layers[-1]) if layers else first_gain)
         layers += [layer, activation()]
-        gain = activation_gain(layers[-1])
     return nn.Sequential(*layers)
-
-
-def _at_least_float32(x: Tensor) -> Tensor:
-    return x if x.dtype == torch.float64 else x.float()

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from itertools import groupby
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 from torch import nn
 
@@ -11,7 +11,7 @@ from easyvae.model.network import Decoder, Encoder, ResidualBlock
 
 
 class Row(NamedTuple):
-    """One layer or stage: its half, its name, the shape that it gives, its parameter count."""
+    """One layer or stage, the shape that it gives, and its parameter count."""
 
     half: str
     layer: str
@@ -20,7 +20,7 @@ class Row(NamedTuple):
 
 
 class Summary(NamedTuple):
-    """A model's headline, its layers from the image in and back out, and its footnote."""
+    """A model's headline, its layers from the image in and back out, and a footnote."""
 
     title: str
     rows: Sequence[Row]
@@ -29,10 +29,9 @@ class Summary(NamedTuple):
     def text(self) -> str:
         """Lays the rows out in columns."""
         cells = self._cells()
-        widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
+        w = [max(map(len, column)) for column in zip(*cells, strict=True)]
         lines = [
-            f"  {half:<{widths[0]}}  {layer:<{widths[1]}}  {shape:>{widths[2]}}  "
-            f"{count:>{widths[3]}}"
+            f"  {half:<{w[0]}}  {layer:<{w[1]}}  {shape:>{w[2]}}  {count:>{w[3]}}"
             for half, layer, shape, count in cells
         ]
         return "\n".join([self.title, *lines, f"  {self.note}"])
@@ -63,22 +62,12 @@ class Summary(NamedTuple):
         ]
 
 
-def summarize(
-    model: nn.Module,
-    arguments: Mapping[str, Any],
-    plan: Sequence[Stage],
-    encoder: Encoder,
-    decoder: Decoder,
-) -> Summary:
-    """Describes a model.
-
-    Args:
-        model: The whole of it, for its name and its number of parameters.
-        arguments: What it was built with.
-        plan: Where each convolution starts and ends.
-        encoder: The half that reads images.
-        decoder: The half that writes them.
-    """
+def summarize(model: nn.Module, arguments: Mapping[str, Any]) -> Summary | None:
+    """Describes a VAE built with these arguments, unless somebody has put in other halves."""
+    encoder, decoder = model.encoder, model.decoder
+    if not (isinstance(encoder, Encoder) and isinstance(decoder, Decoder)):
+        return None
+    plan = cast("Sequence[Stage]", model.plan)
     shape, latent = (arguments["in_channels"], *plan[0].outer), arguments["latent"]
     names = [
         _stage_name(stage, layers) for stage, layers in zip(plan, encoder.stages, strict=True)

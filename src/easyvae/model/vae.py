@@ -1,5 +1,6 @@
 """The variational autoencoder."""
 
+import copy
 import math
 import os
 from collections.abc import Sequence
@@ -9,7 +10,14 @@ from typing import Any, Literal, NamedTuple, Self
 import torch
 from torch import Tensor, nn
 
-from easyvae.core.checks import as_batch, as_int, check_temperature, widest
+from easyvae.core.checks import (
+    as_batch,
+    as_int,
+    check_latents,
+    check_temperature,
+    check_tensor,
+    widest,
+)
 from easyvae.latents import Posterior, eval_mode, is_single, reparameterize
 from easyvae.model.file import read_model, write_model
 from easyvae.model.geometry import as_spatial, per_layer, plan_stages
@@ -22,7 +30,7 @@ from easyvae.model.network import (
     as_activation,
     as_norm,
 )
-from easyvae.model.summary import Summary, summarize
+from easyvae.model.summary import summarize
 
 PIECE = 256
 """In eval mode and without gradients, so many images are encoded or decoded at a time."""
@@ -134,7 +142,7 @@ class VAE(nn.Module):
         self._arguments: dict[str, Any] = {
             "channels": list(counts),
             "latent": self.latent,
-            "image_size": list(spatial) if isinstance(image_size, Sequence) else spatial[0],
+            "image_size": _as_listed(image_size, spatial),
             "in_channels": self.input_shape[0],
             "kernel_size": _as_listed(kernel_size, kernels),
             "stride": _as_listed(stride, strides),
@@ -152,15 +160,6 @@ class VAE(nn.Module):
         self._drawn = self._sums()
 
     @property
-    def _untouched(self) -> bool:
-        """Whether the weights are those that this constructor drew, and there are no others."""
-        now = self._sums()
-        return now.keys() == self._drawn.keys() and all(
-            math.isclose(total, self._drawn[name], rel_tol=1e-9, abs_tol=1e-9)
-            for name, total in now.items()
-        )
-
-    @property
     def config(self) -> dict[str, Any]:
         """The constructor's arguments as a JSON-able dict: `VAE(**model.config)` is its twin.
 
@@ -175,10 +174,7 @@ class VAE(nn.Module):
                     f"`{name}` (={value!r}) is a factory, which a config or a file cannot hold; "
                     "use a name, or save `model.state_dict()` and build the model in your code"
                 )
-        return {
-            name: list(value) if isinstance(value, list) else value
-            for name, value in self._arguments.items()
-        }
+        return copy.deepcopy(self._arguments)
 
     def encode(self, x: Tensor) -> Posterior:
         """Maps images to their posteriors.
@@ -205,10 +201,8 @@ class VAE(nn.Module):
             ValueError: If the shape does not fit.
             TypeError: If `z` is not a tensor.
         """
-        if not isinstance(z, Tensor):
-            raise TypeError(f"`z` must be a tensor, not {type(z).__name__}; try torch.as_tensor")
-        if z.ndim != 2 or z.shape[1] != self.latent:
-            raise ValueError(f"`z` {tuple(z.shape)} must have the shape (N, {self.latent})")
+        check_tensor("z", z)
+        check_latents("z", z, self.latent)
         if not self._in_pieces(z):
             return self._output(self.decoder(z.to(_weight_of(self.decoder))))
         images = _weight_of(self.decoder).new_empty(len(z), *self.input_shape)
@@ -223,9 +217,6 @@ class VAE(nn.Module):
             x: Images as for `encode`.
             generator: Source of the sample's noise, on the model's device; the global one by
                 default.
-
-        Returns:
-            A `VAEOutput`.
         """
         mean, log_var = self.encode(x)
         return self._decoded(mean, log_var, reparameterize(mean, log_var, generator=generator))
@@ -282,7 +273,8 @@ class VAE(nn.Module):
 
         Raises:
             TypeError: If the model has a factory for an argument, see `config`, or weights of
-                several float types.
+                several float types, or of one that no model computes in.
+            ValueError: If its images are so large for so few weights that `load` would refuse.
             OSError: If the file cannot be written; what was there before is still there.
         """
         write_model(path, self.state_dict(), self.config)
@@ -311,7 +303,7 @@ class VAE(nn.Module):
         Raises:
             FileNotFoundError: If there is no such file.
             ModelFileError: If it is not a model file of this version, or damaged, or has weights
-                that are not finite.
+                that are not finite, or images that are very large for so few weights.
         """
         model = read_model(path, cls, allow_nonfinite=allow_nonfinite)
         model._lay_out()
@@ -321,12 +313,10 @@ class VAE(nn.Module):
     def _memory_format(self) -> torch.memory_format:
         # Channels-last is the faster layout of 2-D convolutions on every device. A property, since
         # `pickle` takes a model to pieces and does not know what to do with a memory format.
-        flat = len(self.input_shape) == 3
-        return torch.channels_last if flat else torch.contiguous_format
+        return torch.channels_last if len(self.input_shape) == 3 else torch.contiguous_format
 
     def _lay_out(self) -> None:
-        layout = {"memory_format": self._memory_format}
-        self.to(**layout)  # type: ignore[call-overload]  # torch's annotations leave it out
+        self.to(memory_format=self._memory_format)  # type: ignore[call-overload]  # torch's annotations leave it out
 
     def _sums(self) -> dict[str, float]:
         """Adds up each parameter: what training, loading or setting a weight would change."""
@@ -335,6 +325,15 @@ class VAE(nn.Module):
             for name, p in self.named_parameters()
             if not p.is_meta
         }
+
+    @property
+    def _untouched(self) -> bool:
+        """Whether the weights are those that this constructor drew, and there are no others."""
+        now = self._sums()
+        return now.keys() == self._drawn.keys() and all(
+            math.isclose(total, self._drawn[name], rel_tol=1e-9, abs_tol=1e-9)
+            for name, total in now.items()
+        )
 
     def _in_pieces(self, x: Tensor) -> bool:
         """Whether to take a large set in pieces: without gradients, what one needs is bounded."""
@@ -349,21 +348,15 @@ class VAE(nn.Module):
     def _output(self, logits: Tensor) -> Tensor:
         return logits.sigmoid() if self.output == "sigmoid" else logits
 
-    def _summary(self) -> Summary | None:
-        """Describes the two halves, unless somebody has put others in their place."""
-        if not (isinstance(self.encoder, Encoder) and isinstance(self.decoder, Decoder)):
-            return None
-        return summarize(self, self._arguments, self.plan, self.encoder, self.decoder)
-
     def __repr__(self) -> str:
-        summary = self._summary()
+        summary = summarize(self, self._arguments)
         return super().__repr__() if summary is None else summary.text()
 
     def _repr_html_(self) -> str:
         """Shows the same as a table, in a notebook."""
         from html import escape  # only a notebook needs it
 
-        summary = self._summary()
+        summary = summarize(self, self._arguments)
         return f"<pre>{escape(repr(self))}</pre>" if summary is None else summary.html()
 
 
