@@ -4,7 +4,14 @@ import argparse
 import math
 from typing import TYPE_CHECKING
 
-from easyvae.cli.common import add_model, add_scale, add_seed, existing_parent, open_pictures
+from easyvae.cli.common import (
+    add_model,
+    add_scale,
+    add_seed,
+    existing_parent,
+    load_model,
+    open_pictures,
+)
 
 if TYPE_CHECKING:
     import torch
@@ -13,7 +20,6 @@ if TYPE_CHECKING:
     from easyvae.model import VAE
 
 COMPONENTS = 10
-"""How many Gaussians the mixture has."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -45,19 +51,16 @@ def run(args: argparse.Namespace) -> None:
     """Samples, and writes a grid."""
     import torch
 
-    from easyvae.model import VAE
     from easyvae.plots import save_images
     from easyvae.plots.images import check_pixels
-    from easyvae.training.distributed import choose_device
 
     if args.components is not None and args.images is None:
         raise ValueError(
             "--components needs --images PATH, the pictures whose latents the mixture is fitted to"
         )
-    device = choose_device(args.device)
-    model = VAE.load(args.model, device=device)
+    model = load_model(args)
     check_pixels(args.n * math.prod(model.input_shape[1:]) * args.scale**2)
-    generator = torch.Generator(device).manual_seed(args.seed)
+    generator = torch.Generator(next(model.parameters()).device).manual_seed(args.seed)
     if args.images is None:
         images = model.sample(args.n, temperature=args.temperature, generator=generator)
     else:
