@@ -1,4 +1,7 @@
-"""The set of pictures: originals, captions, and thumbnails on sheets."""
+"""The set of pictures: originals, captions, and thumbnails on sheets.
+
+What there is not is refused with a `RequestError`.
+"""
 
 import hashlib
 import math
@@ -56,11 +59,7 @@ class Gallery:
         return len(self.pictures)
 
     def original(self, number: int) -> Tensor:
-        """Returns a picture as it is in the set, (C, H, W) in its own type.
-
-        Raises:
-            RequestError: If there is none of that number.
-        """
+        """Returns a picture as it is in the set, (C, H, W) in its own type."""
         if not 0 <= number < len(self):
             raise RequestError(
                 404, "no_such_picture", f"there is no picture {number}: there are {len(self)}"
@@ -73,11 +72,7 @@ class Gallery:
         return [printable(names[number]) if names else "" for number in numbers]
 
     def sheet(self, sheet: int) -> bytes:
-        """Returns a sheet of up to 256 thumbnails, 16 in a row, as a JPEG.
-
-        Raises:
-            RequestError: If there are fewer sheets.
-        """
+        """Returns a sheet of up to 256 thumbnails, 16 in a row, as a JPEG."""
         jpeg = self._sheets.get(sheet)
         if jpeg is None:
             jpeg = self.thumbnails(self._on_sheet(sheet))
@@ -85,11 +80,7 @@ class Gallery:
         return jpeg
 
     def thumbnails(self, numbers: Iterable[int]) -> bytes:
-        """Returns a sheet of chosen thumbnails, 16 in a row, as a JPEG.
-
-        Raises:
-            RequestError: If there is no picture of one of the numbers.
-        """
+        """Returns a sheet of chosen thumbnails, 16 in a row, as a JPEG."""
         thumbs = torch.cat([self._thumbnail(self.original(number)) for number in numbers])
         # Without subsampling: the colour of one thumbnail must not bleed into the next.
         return encode_images(thumbs, "JPEG", columns=COLUMNS, gap=0, quality=82, subsampling=0)

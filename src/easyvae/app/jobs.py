@@ -76,11 +76,11 @@ class Jobs:
         loop = asyncio.get_running_loop()
         future: Future[T] = Future()
 
-        def pass_on(_: Future[T]) -> None:
+        def give_turn_back(_: Future[T]) -> None:
             if not loop.is_closed():
                 loop.call_soon_threadsafe(self._turns.release)
 
-        future.add_done_callback(pass_on)
+        future.add_done_callback(give_turn_back)
         self._tasks.put((future, lambda: work(*args, **kwargs)))
         if len(self._threads) < self._most_threads:
             thread = threading.Thread(target=self._serve, name=self._name, daemon=True)
@@ -89,11 +89,7 @@ class Jobs:
         return await unless_gone(request, asyncio.wrap_future(future))
 
     def stop(self, seconds: float = 0.0) -> None:
-        """Takes no more work.
-
-        Args:
-            seconds: How long to wait for what is under way.
-        """
+        """Takes no more work, and waits so many seconds for what is under way."""
         self._stopped = True
         for _ in self._threads:
             self._tasks.put(None)

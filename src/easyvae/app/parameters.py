@@ -1,4 +1,7 @@
-"""What a request asks for, checked: every number within bounds, every name one of a few."""
+"""What a request asks for, checked: every number within bounds, every name one of a few.
+
+What is not so is refused with a `RequestError`.
+"""
 
 import re
 from dataclasses import dataclass
@@ -48,9 +51,6 @@ class Reference:
 def parse_reference(name: str) -> Reference:
     """Takes a name apart.
 
-    Raises:
-        RequestError: If it is none.
-
     Example:
         >>> parse_reference("p123~1.5~-2")
         Reference(kind='picture', key='123', temperature=1.0, amounts=(1.5, -2.0))
@@ -79,11 +79,7 @@ def is_integer(text: str) -> bool:
 
 
 def get_integer(query: QueryParams, name: str, low: int, high: int, default: int) -> int:
-    """Returns an integer from `low` to `high`.
-
-    Raises:
-        RequestError: If it is none.
-    """
+    """Returns an integer from `low` to `high`."""
     text = query.get(name, str(default))
     if not (is_integer(text) and low <= int(text) <= high):
         raise _bad(name, f"an integer from {low} to {high}")
@@ -91,11 +87,7 @@ def get_integer(query: QueryParams, name: str, low: int, high: int, default: int
 
 
 def get_method(query: QueryParams) -> Method:
-    """Returns the kind of path to take, by default `"lerp"`.
-
-    Raises:
-        RequestError: If it is another.
-    """
+    """Returns the kind of path to take, by default `"lerp"`."""
     method = _METHODS.get(query.get("method", "lerp"))
     if method is None:
         raise _bad("method", " or ".join(_METHODS))
@@ -103,11 +95,7 @@ def get_method(query: QueryParams) -> Method:
 
 
 def get_references(query: QueryParams, low: int, high: int) -> list[Reference]:
-    """Returns the pictures that are named, with commas between them.
-
-    Raises:
-        RequestError: If there are too few or many, or one of them is no name.
-    """
+    """Returns the pictures that are named, with commas between them."""
     names = [name for name in query.get("refs", "").split(",", high + 1) if name]
     if not low <= len(names) <= high:
         count = f"{low}" if low == high else f"{low} to {high}"
@@ -116,11 +104,7 @@ def get_references(query: QueryParams, low: int, high: int) -> list[Reference]:
 
 
 def get_weights(query: QueryParams, count: int) -> list[float]:
-    """Returns a weight for each picture, at least 0 and not all 0; by default all are alike.
-
-    Raises:
-        RequestError: If they are not that.
-    """
+    """Returns a weight for each picture, at least 0 and not all 0; by default all are alike."""
     text = query.get("weights")
     if text is None:
         return [1.0] * count

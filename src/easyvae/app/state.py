@@ -26,17 +26,17 @@ def check_models(models: Mapping[str, VAE]) -> tuple[int, ...]:
     """
     if not models:
         raise ValueError("`models` (={}) must have at least one model")
-    shapes = {name: model.input_shape for name, model in models.items()}
-    first, shape = next(iter(shapes.items()))
+    first = next(iter(models))
+    shape = models[first].input_shape
     if len(shape) != 3 or shape[0] not in (1, 3):
         raise ValueError(
             f"the mixer shows pictures, of 1 or 3 channels and two sizes; {first} takes {shape}"
         )
-    for name, other in shapes.items():
-        if other != shape:
+    for name, model in models.items():
+        if model.input_shape != shape:
             raise ValueError(
                 f"all models must take pictures of one size; {first} takes {shape}, "
-                f"and {name} {other}"
+                f"and {name} {model.input_shape}"
             )
     return shape
 
@@ -105,14 +105,13 @@ class Mixer:
                 return served
         raise RequestError(404, "no_such_model", "there is no such model; see /api/info")
 
-    def start(self) -> Background:
+    def start(self) -> None:
         """Begins to compute, in the background, what is computed once."""
         with self._lock:
             if self._background is None:
                 self._background = Background(
                     self.models, self.gallery.pictures, self._cache, lambda: self.mix_jobs.idle
                 )
-            return self._background
 
     def stop(self) -> None:
         """Ends the work as soon as that can be; it can be begun again."""

@@ -4,6 +4,7 @@ import asyncio
 import hashlib
 import io
 import math
+from contextlib import closing
 
 import torch
 from starlette.requests import Request
@@ -104,7 +105,7 @@ class UploadReader:
         announced = request.headers.get("content-length", "")
         if announced.isascii() and announced.isdigit() and int(announced[:18]) > MAX_BYTES:
             raise _too_large()
-        with _Body(request, self._seconds) as body:
+        with closing(_Body(request, self._seconds)) as body:
             await self._come_to_its_turn(request, body)
             try:
                 await body.read(MAX_BYTES)
@@ -146,11 +147,8 @@ class _Body:
         self._parts = io.BytesIO()
         self.whole = False
 
-    def __enter__(self) -> "_Body":
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        # An error's traceback would keep the bytes until its answer is sent.
+    def close(self) -> None:
+        """Lets go of the bytes, which an error's traceback would keep until its answer is sent."""
         self._parts.close()
 
     async def read(self, most: int) -> None:

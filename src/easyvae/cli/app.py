@@ -91,13 +91,10 @@ def run(args: argparse.Namespace) -> None:
 
 
 def find_models(given: list[str]) -> dict[str, Path]:
-    """Returns the model files that are meant, by the names to show.
-
-    Args:
-        given: Files, run folders and comparisons' folders; none is the demo's.
+    """Returns the models of files, run folders and comparisons' folders, or the demo's, by name.
 
     Raises:
-        ValueError: If there is no model there.
+        ValueError: If there is none.
     """
     if not given and not (Path(DEMO) / "model.safetensors").is_file():
         raise ValueError(
@@ -146,10 +143,6 @@ def pictures_of_run(file: Path, host: str) -> str:
     A run folder may come from anyone. What it names is only looked at, and served, where the user
     says so: another's choice of folder would else be on show, or a share on a network be asked
     for. Of the built-in kittens there is nothing to show that is anybody's.
-
-    Args:
-        file: The model's file; beside it a run has its settings.
-        host: The address to serve at.
 
     Raises:
         ValueError: If the user has not agreed, or cannot be asked; it says what to pass.
