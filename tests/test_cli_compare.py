@@ -78,6 +78,21 @@ def test_what_a_file_of_models_leaves_out_is_as_on_the_command_line(tmp_path: Pa
         assert re.search(rf"beta\W+{beta:g}\b.*mse", str(record["must_match"]["loss"]))
 
 
+def test_compare_takes_what_train_takes_of_models_and_training(tmp_path: Path) -> None:
+    """Both have the same options for them, and all models get what is given."""
+    options = (
+        "--channels 4 8 --latent 3 --image-size 16 --kernel-size 4 3 --stride 2 1 --norm group "
+        "--activation relu --residual-blocks 1 0 --hidden 5 --epochs 1 --lr 0.003 --flip "
+        "--precision float32 --validation kittens:8 --device cpu --quiet"
+    )
+    command = ["compare", "kittens:40", "--betas", "1", *options.split(), "--out", str(tmp_path)]
+    assert main(command) == 0
+    record = json.loads((tmp_path / "results.json").read_text())
+    facts, (entry,) = record["facts"], record["models"].values()
+    assert (facts["lr"], facts["precision"], facts["held_out"]) == (0.003, "float32", 8)
+    assert (entry["config"]["stride"], entry["config"]["hidden"]) == ([2, 1], [5])
+
+
 @pytest.mark.skipif(sys.platform == "win32", reason="there is no SIGKILL")
 def test_a_killed_comparison_ends_with_the_same_numbers(
     tmp_path: Path, chosen_precision: str

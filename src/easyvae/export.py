@@ -5,8 +5,9 @@ import json
 import logging
 import os
 import warnings
+from collections import OrderedDict
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -38,19 +39,6 @@ class Exported(NamedTuple):
     encoder: Path
     decoder: Path
     difference: float
-
-
-class _Decoder(nn.Module):
-    """A decoder with its output function."""
-
-    def __init__(self, model: VAE) -> None:
-        super().__init__()
-        self.decoder = model.decoder
-        self.output: nn.Module = nn.Sigmoid() if model.output == "sigmoid" else nn.Identity()
-
-    def forward(self, z: Tensor) -> Tensor:
-        images: Tensor = self.output(self.decoder(z))
-        return images
 
 
 def export_onnx(model: VAE, folder: str | os.PathLike[str]) -> Exported:
@@ -90,34 +78,27 @@ def export_onnx(model: VAE, folder: str | os.PathLike[str]) -> Exported:
     target = as_path("folder", folder)
     if target.exists() and not target.is_dir():
         raise ValueError(f"`folder` (={str(target)!r}) is a file; it must be a folder")
-    _need_packages()
-    twin = copy.deepcopy(model).to("cpu", torch.float32).eval()
-    generator = torch.Generator().manual_seed(0)
-    images = torch.rand(3, *model.input_shape, generator=generator, dtype=torch.float32)
-    z = torch.randn(3, model.latent, generator=generator, dtype=torch.float32)
-    metadata = {"easyvae.version": __version__, **_config(model)}
-    encoder = _convert(twin.encoder, "images", images, ("mean", "log_var"), metadata)
-    decoder = _convert(_Decoder(twin), "z", z, ("images",), metadata)
-    target.mkdir(parents=True, exist_ok=True)
-    paths = target / "encoder.onnx", target / "decoder.onnx"
-    for path, (data, _) in zip(paths, (encoder, decoder), strict=True):
-        write_file(path, data)
-    return Exported(*paths, difference=max(encoder[1], decoder[1]))
-
-
-def _need_packages() -> None:
     try:
         import onnxruntime  # noqa: F401  # these are used later, torch's exporter uses the second
         import onnxscript  # noqa: F401
     except ImportError as error:
         raise missing("exporting", "onnx", "onnxscript", "onnxruntime") from error
-
-
-def _config(model: VAE) -> dict[str, str]:
-    try:
-        return {"easyvae.config": json.dumps(model.config)}
-    except TypeError:  # a factory has no name that a file could hold, and here it needs none
-        return {}
+    twin = copy.deepcopy(model).to("cpu", torch.float32).eval()
+    generator = torch.Generator().manual_seed(0)
+    images = torch.rand(3, *model.input_shape, generator=generator, dtype=torch.float32)
+    z = torch.randn(3, model.latent, generator=generator, dtype=torch.float32)
+    metadata = {"easyvae.version": __version__}
+    with suppress(TypeError):  # a factory has no name that a file could hold: it goes without
+        metadata["easyvae.config"] = json.dumps(model.config)
+    output = nn.Sigmoid() if model.output == "sigmoid" else nn.Identity()
+    to_images = nn.Sequential(OrderedDict(decoder=twin.decoder, output=output))
+    encoder = _convert(twin.encoder, "images", images, ("mean", "log_var"), metadata)
+    decoder = _convert(to_images, "z", z, ("images",), metadata)
+    target.mkdir(parents=True, exist_ok=True)
+    paths = target / "encoder.onnx", target / "decoder.onnx"
+    for path, (data, _) in zip(paths, (encoder, decoder), strict=True):
+        write_file(path, data)
+    return Exported(*paths, difference=max(encoder[1], decoder[1]))
 
 
 def _convert(
@@ -172,13 +153,12 @@ def _run(data: bytes, name: str, x: Tensor) -> list[Tensor]:
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """Keeps to itself what torch's exporter says of packages and of its own old calls."""
+    """Silences what torch's exporter says of packages and of its own old calls."""
     logger = logging.getLogger("torch.onnx")
     level = logger.level
     logger.setLevel(logging.ERROR)
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
+        with warnings.catch_warnings(action="ignore"):
             yield
     finally:
         logger.setLevel(level)

@@ -16,25 +16,18 @@ from easyvae.data import Pictures
 from easyvae.latents import GaussianMixture
 
 T = TypeVar("T")
-
-
 _log = logging.getLogger(__name__)
 
 
-class StoppedError(Exception):
+class _StoppedError(Exception):
     """The server is going down."""
 
 
 class Background:
     """A thread that computes the latents of a set, with their map, and then mixtures.
 
-    What fails is said in the log, and to those who ask for it; all else goes on.
-
-    Args:
-        models: The models.
-        pictures: The set.
-        cache: Where it is kept.
-        idle: Tells whether no request is at work: they go first.
+    What fails is said in the log, and to those who ask for it; all else goes on. Requests go
+    first: `idle` tells whether there are none.
     """
 
     def __init__(
@@ -59,7 +52,7 @@ class Background:
 
     def _run(self) -> None:
         give_way()
-        with suppress(StoppedError):
+        with suppress(_StoppedError):
             for served in self._models:
                 self._compute(served.blender.latent_map, self._embed, served)
             for served in self._models:
@@ -70,12 +63,12 @@ class Background:
         self, pending: Pending[T], compute: Callable[[Served], T], served: Served
     ) -> None:
         if self._stopped.is_set():
-            raise StoppedError
+            raise _StoppedError
         if pending.value is not None:
             return
         try:
             pending.value = compute(served)
-        except StoppedError:
+        except _StoppedError:
             raise
         except Exception as error:  # whatever it is, the rest of the page works without
             _log.exception("the model %s: something failed that is computed once", served.name)
@@ -89,7 +82,7 @@ class Background:
                     break
                 sleep(0.002)
             if self._stopped.is_set():
-                raise StoppedError
+                raise _StoppedError
 
         model = served.blender.model
         means, served.samples = open_latents(

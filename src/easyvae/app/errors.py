@@ -1,5 +1,9 @@
 """What a request gets that cannot be answered."""
 
+from collections.abc import Mapping
+
+from starlette.responses import JSONResponse
+
 
 class RequestError(Exception):
     """An answer other than the one asked for.
@@ -12,13 +16,18 @@ class RequestError(Exception):
     """
 
     def __init__(
-        self, status: int, code: str, message: str, headers: dict[str, str] | None = None
+        self, status: int, code: str, message: str, headers: Mapping[str, str] | None = None
     ) -> None:
         super().__init__(message)
         self.status = status
         self.code = code
         self.message = message
         self.headers = headers or {}
+
+    def response(self) -> JSONResponse:
+        """Returns the answer."""
+        content = {"error": self.code, "message": self.message}
+        return JSONResponse(content, self.status, self.headers)
 
 
 def busy(message: str, seconds: int = 1) -> RequestError:

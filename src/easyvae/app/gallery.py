@@ -1,16 +1,18 @@
-"""The set of pictures: originals, captions, and thumbnails on sheets."""
+"""The set of pictures: originals, captions, and thumbnails on sheets.
+
+What there is not is refused with a `RequestError`.
+"""
 
 import hashlib
 import math
-from collections import OrderedDict
 from collections.abc import Iterable
-from threading import Lock
 
 import torch
 from torch import Tensor
 from torch.nn.functional import interpolate
 
 from easyvae.app.errors import RequestError
+from easyvae.app.jobs import Recent
 from easyvae.core.files import printable
 from easyvae.data import Pictures
 from easyvae.data.pictures import pieces
@@ -29,14 +31,11 @@ _KEPT = 48  # sheets of some 150 kB: those of 12,000 pictures
 class Gallery:
     """The pictures that the page offers.
 
-    Args:
-        pictures: The set, (N, 1 or 3, H, W).
-        title: What to call it.
-
     Attributes:
-        pictures: The set.
+        pictures: The set, (N, 1 or 3, H, W).
         title: What to call it, printable: a folder's name may be no text at all.
         shape: (C, H, W).
+        sheets: How many the thumbnails fill.
         thumb: Height and width of a thumbnail.
         at_once: How many pictures may be in one answer.
         id: Of the pictures and their names: what is shown under it never changes.
@@ -46,70 +45,43 @@ class Gallery:
         self.pictures = pictures
         self.title = printable(title)
         self.shape: tuple[int, ...] = tuple(pictures.images.shape[1:])
+        self.sheets = math.ceil(len(pictures) / PER_SHEET)
         height, width = self.shape[1:]
         scale = min(1.0, THUMB / max(height, width))
         self.thumb = max(1, round(height * scale)), max(1, round(width * scale))
         self.at_once = max(16, min(AT_ONCE, _PIXELS // (height * width)))
-        named = repr((pictures.fingerprint, pictures.names))
-        self.id = hashlib.sha256(named.encode()).hexdigest()[:12]
-        self._sheets: OrderedDict[int, bytes] = OrderedDict()
+        identity = repr((pictures.fingerprint, pictures.names))
+        self.id = hashlib.sha256(identity.encode()).hexdigest()[:12]
+        self._sheets: Recent[int, bytes] = Recent(_KEPT)
         self._colours = b""
-        self._lock = Lock()
 
     def __len__(self) -> int:
         return len(self.pictures)
 
-    @property
-    def sheets(self) -> int:
-        """How many sheets the thumbnails fill."""
-        return math.ceil(len(self) / PER_SHEET)
-
     def original(self, number: int) -> Tensor:
-        """Returns a picture as it is in the set, (C, H, W) in its own type.
-
-        Raises:
-            RequestError: If there is none of that number.
-        """
+        """Returns a picture as it is in the set, (C, H, W) in its own type."""
         if not 0 <= number < len(self):
             raise RequestError(
                 404, "no_such_picture", f"there is no picture {number}: there are {len(self)}"
             )
         return self.pictures.images[number]
 
-    def caption(self, number: int) -> str:
-        """Returns the file name of a picture, or nothing if it came from no file."""
-        names = self.pictures.names
-        return "" if names is None else printable(names[number])
-
     def captions(self, sheet: int) -> list[str]:
-        """Returns the captions of the pictures on a sheet."""
-        return [self.caption(number) for number in self._on_sheet(sheet)]
+        """Returns the file names of the pictures on a sheet, empty for those from no file."""
+        names, numbers = self.pictures.names, self._on_sheet(sheet)
+        return [printable(names[number]) if names else "" for number in numbers]
 
     def sheet(self, sheet: int) -> bytes:
-        """Returns a sheet of up to 256 thumbnails, 16 in a row, as a JPEG.
-
-        Raises:
-            RequestError: If there are fewer sheets.
-        """
-        rows = self._on_sheet(sheet)
-        with self._lock:
-            if sheet in self._sheets:
-                self._sheets.move_to_end(sheet)
-                return self._sheets[sheet]
-        drawn = self.thumbnails(rows)
-        with self._lock:
-            self._sheets[sheet] = drawn
-            while len(self._sheets) > _KEPT:
-                self._sheets.popitem(last=False)
-        return drawn
+        """Returns a sheet of up to 256 thumbnails, 16 in a row, as a JPEG."""
+        jpeg = self._sheets.get(sheet)
+        if jpeg is None:
+            jpeg = self.thumbnails(self._on_sheet(sheet))
+            self._sheets.put(sheet, jpeg)
+        return jpeg
 
     def thumbnails(self, numbers: Iterable[int]) -> bytes:
-        """Returns a sheet of chosen thumbnails, 16 in a row, as a JPEG.
-
-        Raises:
-            RequestError: If there is no picture of one of the numbers.
-        """
-        thumbs = torch.cat([self._shrink(self.original(number)[None]) for number in numbers])
+        """Returns a sheet of chosen thumbnails, 16 in a row, as a JPEG."""
+        thumbs = torch.cat([self._thumbnail(self.original(number)) for number in numbers])
         # Without subsampling: the colour of one thumbnail must not bleed into the next.
         return encode_images(thumbs, "JPEG", columns=COLUMNS, gap=0, quality=82, subsampling=0)
 
@@ -132,8 +104,8 @@ class Gallery:
             raise RequestError(404, "no_such_sheet", f"there are {self.sheets} sheets")
         return range(sheet * PER_SHEET, min(len(self), (sheet + 1) * PER_SHEET))
 
-    def _shrink(self, image: Tensor) -> Tensor:
-        pixels = to_bytes(image)
+    def _thumbnail(self, image: Tensor) -> Tensor:
+        pixels = to_bytes(image[None])
         if pixels.shape[2:] != self.thumb:
             pixels = interpolate(pixels, self.thumb, mode="bilinear", antialias=True)
         return pixels

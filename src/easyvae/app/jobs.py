@@ -1,9 +1,10 @@
-"""Work that takes a processor's while: a few at a time, a bounded number waiting."""
+"""Work that takes a processor's while, a few at a time, and its results, of which few are kept."""
 
 import asyncio
 import os
 import sys
 import threading
+from collections import OrderedDict
 from collections.abc import Awaitable, Callable
 from concurrent.futures import Future
 from contextlib import suppress
@@ -14,6 +15,7 @@ from starlette.requests import Request
 
 from easyvae.app.errors import RequestError, busy
 
+K = TypeVar("K")
 P = ParamSpec("P")
 T = TypeVar("T")
 _Task = tuple[Future[Any], Callable[[], Any]]
@@ -73,7 +75,12 @@ class Jobs:
             raise busy("the server is stopping")
         loop = asyncio.get_running_loop()
         future: Future[T] = Future()
-        future.add_done_callback(lambda _: _in_loop(loop, self._turns.release))
+
+        def give_turn_back(_: Future[T]) -> None:
+            if not loop.is_closed():
+                loop.call_soon_threadsafe(self._turns.release)
+
+        future.add_done_callback(give_turn_back)
         self._tasks.put((future, lambda: work(*args, **kwargs)))
         if len(self._threads) < self._most_threads:
             thread = threading.Thread(target=self._serve, name=self._name, daemon=True)
@@ -82,11 +89,7 @@ class Jobs:
         return await unless_gone(request, asyncio.wrap_future(future))
 
     def stop(self, seconds: float = 0.0) -> None:
-        """Takes no more work.
-
-        Args:
-            seconds: How long to wait for what is under way.
-        """
+        """Takes no more work, and waits so many seconds for what is under way."""
         self._stopped = True
         for _ in self._threads:
             self._tasks.put(None)
@@ -102,14 +105,10 @@ class Jobs:
 
 
 async def unless_gone(request: Request, awaitable: Awaitable[T]) -> T:
-    """Waits for something, but no longer than the client does.
-
-    Args:
-        request: Of the client; its body has been read.
-        awaitable: What to wait for; it is cancelled if the client goes.
+    """Waits for something, but no longer than the client, whose body has been read.
 
     Raises:
-        RequestError: If the client has gone.
+        RequestError: If the client has gone. What was waited for is cancelled.
     """
     result = asyncio.ensure_future(awaitable)
     gone = asyncio.ensure_future(_disconnected(request))
@@ -141,25 +140,20 @@ def _fulfil(future: Future[Any], work: Callable[[], Any]) -> None:
         del future, work  # which the error's traceback would keep, in a circle
 
 
-def _in_loop(loop: asyncio.AbstractEventLoop, call: Callable[[], None]) -> None:
-    if not loop.is_closed():
-        loop.call_soon_threadsafe(call)
-
-
 async def _disconnected(request: Request) -> None:
     while (await request.receive())["type"] != "http.disconnect":
         pass
 
 
 class Pending(Generic[T]):
-    """A place for something that is computed in the background.
+    """A result that is computed in the background.
 
     Args:
         code: The word for that it cannot be had.
         waiting: What a request for it is told until it is there.
 
     Attributes:
-        value: The thing, once it is there.
+        value: The result, once it is there.
         failed: Why it will never be, if so.
     """
 
@@ -170,7 +164,7 @@ class Pending(Generic[T]):
         self.failed: str | None = None
 
     def get(self) -> T:
-        """Returns the thing.
+        """Returns the result.
 
         Raises:
             RequestError: If it is not there yet, 503, or never will be, 409.
@@ -180,3 +174,27 @@ class Pending(Generic[T]):
         if self.failed is not None:
             raise RequestError(409, self._code, self.failed)
         raise busy(self._waiting)
+
+
+class Recent(Generic[K, T]):
+    """The results that were last asked for, at most so many; for all threads."""
+
+    def __init__(self, most: int) -> None:
+        self._most = most
+        self._results: OrderedDict[K, T] = OrderedDict()
+        self._lock = threading.Lock()
+
+    def get(self, key: K) -> T | None:
+        """Returns a result, if it is still there."""
+        with self._lock:
+            if key in self._results:
+                self._results.move_to_end(key)
+            return self._results.get(key)
+
+    def put(self, key: K, result: T) -> None:
+        """Keeps a result; the one that was not asked for the longest may have to go."""
+        with self._lock:
+            self._results[key] = result
+            self._results.move_to_end(key)
+            while len(self._results) > self._most:
+                self._results.popitem(last=False)

@@ -8,17 +8,14 @@ from torch import Tensor
 from easyvae.latents import principal_directions
 
 DIRECTIONS = 6
-_SOME = 20_000  # latents are enough for directions, whatever the size of the set
+_ENOUGH = 20_000  # latents for directions, whatever the size of the set
 
 
 class LatentMap:
     """What is known of a set's latents.
 
-    Args:
-        means: The posterior means of all pictures, (N, D).
-
     Attributes:
-        means: Likewise.
+        means: The posterior means of all pictures, (N, D).
         centre: Their mean, (D,).
         directions: The principal directions, each one standard deviation long, (K, D) with K at
             most 6.
@@ -26,8 +23,7 @@ class LatentMap:
 
     def __init__(self, means: Tensor) -> None:
         self.means = means
-        step = max(1, len(means) // _SOME)
-        some = means[::step]
+        some = means[:: max(1, len(means) // _ENOUGH)]
         self.centre = some.mean(0)
         count = min(DIRECTIONS, means.shape[1], len(some) - 1)
         self.directions = (
@@ -35,15 +31,11 @@ class LatentMap:
         )
 
     def place(self, z: Tensor) -> Tensor:
-        """Projects latents (n, D) to the plane of the first two directions.
-
-        Returns:
-            Standard deviations along each of them, (n, 2).
-        """
+        """Projects latents (n, D) to the first two directions: standard deviations, (n, 2)."""
         axes = self.directions[:2]
         scale = axes.square().sum(1).clamp(min=1e-12)
-        found = (z.to(axes) - self.centre) @ axes.T / scale  # (n, at most 2)
-        return torch.nn.functional.pad(found, (0, 2 - len(axes)))
+        places = (z.to(axes) - self.centre) @ axes.T / scale  # (n, at most 2)
+        return torch.nn.functional.pad(places, (0, 2 - len(axes)))
 
     @cached_property
     def plane(self) -> Tensor:
@@ -51,10 +43,9 @@ class LatentMap:
         return self.place(self.means)
 
     def nearest(self, z: Tensor, count: int) -> Tensor:
-        """Finds the pictures whose latents are nearest to each of some latents (n, D).
+        """Returns the numbers of the pictures nearest to each of some latents (n, D).
 
-        Returns:
-            Their numbers, nearest first, (n, count), or (n, N) if there are fewer.
+        Nearest first, (n, count), or (n, N) if there are fewer.
         """
         # By a matrix product a picture itself need not come out as the nearest.
         mode = "donot_use_mm_for_euclid_dist"

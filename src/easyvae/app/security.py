@@ -8,8 +8,9 @@ import re
 from collections.abc import Collection
 
 from starlette.datastructures import Headers, MutableHeaders
-from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from easyvae.app.errors import RequestError
 
 LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
 POLICY = (
@@ -59,26 +60,26 @@ class Guard:
         exchange = _Exchange(receive, send, has_body=has_body)
         refusal = self._refusal(scope["method"], headers)
         if refusal is None and has_body and scope["method"] != "POST":
-            refusal = "body", 400, "a body belongs to POST"
+            refusal = RequestError(400, "body", "a body belongs to POST")
+        if refusal is None:
+            try:
+                await self._app(scope, exchange.receive, exchange.send)
+            except asyncio.CancelledError:  # the server stops, and has waited for long enough
+                if exchange.begun:
+                    raise
+                refusal = RequestError(503, "busy", "the server is stopping")
+            except Exception:
+                if exchange.begun:
+                    raise
+                _log.exception("%s %s failed", scope["method"], scope["path"])
+                refusal = RequestError(500, "failed", "the server failed to answer this")
         if refusal is not None:
-            await exchange.refuse(scope, *refusal)
-            return
-        try:
-            await self._app(scope, exchange.receive, exchange.send)
-        except asyncio.CancelledError:  # the server stops, and has waited for long enough
-            if exchange.begun:
-                raise
-            await exchange.refuse(scope, "busy", 503, "the server is stopping")
-        except Exception:
-            if exchange.begun:
-                raise
-            _log.exception("%s %s failed", scope["method"], scope["path"])
-            await exchange.refuse(scope, "failed", 500, "the server failed to answer this")
+            await refusal.response()(scope, exchange.receive, exchange.send)
 
-    def _refusal(self, method: str, headers: Headers) -> tuple[str, int, str] | None:
+    def _refusal(self, method: str, headers: Headers) -> RequestError | None:
         hosts = headers.getlist("host")
-        if len(hosts) != 1 or not self._knows(hosts[0]):
-            return "bad_host", 400, "this server goes by another name"
+        if len(hosts) != 1 or not self._is_ours(hosts[0]):
+            return RequestError(400, "bad_host", "this server goes by another name")
         origin = headers.get("origin")
         foreign = origin is not None and origin.partition("://")[2].lower() != hosts[0].lower()
         if headers.get("sec-fetch-site", "none") not in ("same-origin", "none"):
@@ -86,15 +87,20 @@ class Guard:
             followed = method == "GET" and headers.get("sec-fetch-mode") == "navigate"
             foreign = foreign or not followed
         if foreign:
-            return "bad_origin", 403, "only the server's own page may ask for this"
+            return RequestError(403, "bad_origin", "only the server's own page may ask for this")
         return None
 
-    def _knows(self, host: str) -> bool:
+    def _is_ours(self, host: str) -> bool:
         match = _HOST.fullmatch(host.lower())
         if match is None:
             return False
         name = match.group(1).strip("[]")
-        return name in self._hosts or (self._any_address and _is_address(name))
+        if name in self._hosts:
+            return True
+        with contextlib.suppress(ValueError):
+            ipaddress.ip_address(name)
+            return self._any_address
+        return False
 
 
 class _Exchange:
@@ -136,21 +142,8 @@ class _Exchange:
             message = {"type": "http.response.body", "body": b""}
         await self._send(message)
 
-    async def refuse(self, scope: Scope, code: str, status: int, text: str) -> None:
-        """Answers with an error."""
-        response = JSONResponse({"error": code, "message": text}, status)
-        await response(scope, self.receive, self.send)
-
     async def _drain(self) -> None:
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(DRAIN):
                 while self._unread:
                     await self.receive()
-
-
-def _is_address(name: str) -> bool:
-    try:
-        ipaddress.ip_address(name)
-    except ValueError:
-        return False
-    return True

@@ -1,39 +1,31 @@
 """A model that is served: its latents, and from references to pictures."""
 
-from collections import OrderedDict
 from collections.abc import Sequence
-from threading import Lock
-from typing import Literal, TypedDict
+from dataclasses import replace
 
 import torch
 from torch import Tensor
 
 from easyvae.app.errors import RequestError
 from easyvae.app.gallery import Gallery
-from easyvae.app.jobs import Pending
+from easyvae.app.jobs import Pending, Recent
 from easyvae.app.latent_map import LatentMap
 from easyvae.app.latents_cache import identify
-from easyvae.app.parameters import Reference
+from easyvae.app.parameters import Method, Reference
 from easyvae.app.uploads import Uploads
 from easyvae.core.files import printable
 from easyvae.latents import GaussianMixture, blend, eval_mode, lerp, slerp
 from easyvae.model import VAE
 from easyvae.plots.images import to_bytes
 
-Method = Literal["slerp", "lerp"]
-_KEPT = 256
+_KEPT = 256  # latents
 
 
 class Blender:
-    """Mixes pictures with one model.
-
-    Args:
-        model: The model, in eval mode.
-        gallery: The set.
-        uploads: The pictures that people have brought.
+    """Mixes pictures, of the set or uploaded, with one model.
 
     Attributes:
-        model: The model.
+        model: The model, in eval mode.
         latent_map: What is known of the set's latents.
         mixture: A mixture fitted to them.
     """
@@ -48,8 +40,7 @@ class Blender:
         )
         self._gallery = gallery
         self._uploads = uploads
-        self._ends: OrderedDict[Reference, Tensor] = OrderedDict()
-        self._lock = Lock()
+        self._latents: Recent[Reference, Tensor] = Recent(_KEPT)
 
     def original(self, reference: Reference) -> Tensor:
         """Returns the pixels that a reference names, (C, H, W), before any model saw them.
@@ -71,39 +62,31 @@ class Blender:
                 not there yet.
         """
         if reference.kind == "upload":
-            self._uploads.get(reference.key)  # or it would outlive the picture
-        with self._lock:
-            if reference in self._ends:
-                self._ends.move_to_end(reference)
-                return self._ends[reference]
-        z = self._find(reference)
-        with self._lock:
-            self._ends[reference] = z
-            while len(self._ends) > _KEPT:
-                self._ends.popitem(last=False)
+            self._uploads.get(reference.key)  # or its latent would outlive the picture
+        z = self._latents.get(reference)
+        if z is None:
+            z = self._compute_latent(reference)
+            self._latents.put(reference, z)
         return z
 
-    def _find(self, reference: Reference) -> Tensor:
+    def _compute_latent(self, reference: Reference) -> Tensor:
         if reference.amounts:
-            z = self.latent(reference.unmoved)
+            z = self.latent(replace(reference, amounts=()))
             directions = self.latent_map.get().directions.to(z)
             amounts = torch.tensor(reference.amounts[: len(directions)]).to(z)
             return z + amounts @ directions[: len(amounts)]
-        generator = torch.Generator()
+        if reference.kind in ("picture", "upload"):
+            pixels = self.original(reference)
+            with eval_mode(self.model), torch.no_grad():
+                return self.model.encode(pixels[None]).mean
+        # Seeds next to one another would begin alike in some generators; torch's does not.
+        generator = torch.Generator().manual_seed(reference.number)
         if reference.kind == "prior":
-            noise = torch.randn(1, self.model.latent, generator=_seeded(generator, reference))
-            return self._on_device(reference.temperature * noise)
-        if reference.kind == "mixture":
+            z = reference.temperature * torch.randn(1, self.model.latent, generator=generator)
+        else:
             self.latent_map.get()  # without which there will be no mixture
-            z = self.mixture.get().sample(
-                temperature=reference.temperature, generator=_seeded(generator, reference)
-            )
-            return self._on_device(z)
-        pixels = self.original(reference)
-        with eval_mode(self.model), torch.no_grad():
-            return self.model.encode(pixels[None]).mean
-
-    def _on_device(self, z: Tensor) -> Tensor:
+            mixture = self.mixture.get()
+            z = mixture.sample(temperature=reference.temperature, generator=generator)
         return z.to(next(self.model.parameters()))
 
     def decode(self, z: Tensor) -> Tensor:
@@ -128,37 +111,24 @@ class Blender:
         another batch the kernels may round otherwise.
         """
         z = self.path(a, b, steps, method)
-        if steps < 3:
-            return torch.cat([self.decode(row[None]) for row in z])
-        return torch.cat([self.decode(z[:1]), self.decode(z[1:-1]), self.decode(z[-1:])])
+        return torch.cat([self.decode(part) for part in z.split([1, steps - 2, 1]) if len(part)])
 
     def blended(
         self, references: Sequence[Reference], weights: Sequence[float], method: Method
     ) -> Tensor:
         """Returns the latent of several pictures mixed by weights, (1, D)."""
-        heavy = [i for i, weight in enumerate(weights) if weight > 0]
-        if len(heavy) == 1:  # the picture itself, bit for bit
-            return self.latent(references[heavy[0]])
+        weighty = [r for r, weight in zip(references, weights, strict=True) if weight > 0]
+        if len(weighty) == 1:  # the picture itself, bit for bit
+            return self.latent(weighty[0])
         points = torch.cat([self.latent(reference) for reference in references])
         return blend(points, list(weights), method=method)[None]
-
-
-def _seeded(generator: torch.Generator, reference: Reference) -> torch.Generator:
-    # Seeds next to one another would begin alike in some generators; torch's does not.
-    return generator.manual_seed(reference.number)
 
 
 class Served:
     """A model with its name and all that is computed once for it.
 
-    Args:
-        name: What the page calls it.
-        model: The model.
-        gallery: The set.
-        uploads: The pictures that people have brought.
-
     Attributes:
-        name: Likewise, printable.
+        name: What the page calls it, printable.
         key: A hash of the weights and the set: what is computed is kept under it.
         id: The key's beginning: what is drawn under it never changes.
         blender: What mixes with it.
@@ -175,13 +145,6 @@ class Served:
         self.samples = torch.empty(0, model.latent)
 
 
-class Trace(TypedDict):
-    """Places on a map, x and y each."""
-
-    ends: list[list[float]]
-    path: list[list[float]]
-
-
 def trace(
     blender: Blender,
     references: Sequence[Reference],
@@ -189,7 +152,7 @@ def trace(
     steps: int = 31,
     method: Method = "lerp",
     weights: Sequence[float] | None = None,
-) -> Trace:
+) -> dict[str, list[list[float]]]:
     """Finds where pictures, and what lies between them, are on a map.
 
     Args:
@@ -201,7 +164,7 @@ def trace(
             have a way between them, and more have nothing.
 
     Returns:
-        The places of the pictures, and those of the mix.
+        The places (x, y) of the pictures, `ends`, and those of the mix, `path`.
 
     Raises:
         RequestError: If there is no such picture, or the set's latents are not there.
@@ -209,12 +172,11 @@ def trace(
     latent_map = blender.latent_map.get()
     ends = torch.cat([blender.latent(reference) for reference in references])
     if weights is not None:
-        line = blender.blended(references, weights, method)
+        between = blender.blended(references, weights, method)
     elif len(references) == 2:
-        line = blender.path(references[0], references[1], steps, method)
+        between = blender.path(references[0], references[1], steps, method)
     else:
-        line = ends[:0]
-    z = torch.cat([ends, line])
-    places = latent_map.place(z).float().nan_to_num()
-    rounded = [[round(x, 4) for x in row] for row in places.tolist()]
+        between = ends[:0]
+    places = latent_map.place(torch.cat([ends, between])).float().nan_to_num()
+    rounded = [[round(x, 4) for x in place] for place in places.tolist()]
     return {"ends": rounded[: len(ends)], "path": rounded[len(ends) :]}

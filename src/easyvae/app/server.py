@@ -9,7 +9,7 @@ from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
 from starlette.requests import Request
-from starlette.responses import JSONResponse, Response
+from starlette.responses import Response
 from starlette.routing import Route
 
 from easyvae.app import endpoints
@@ -21,7 +21,7 @@ from easyvae.data import Pictures
 from easyvae.model import VAE
 
 ROUTES = [
-    Route("/", endpoints.page),
+    Route("/", endpoints.static),
     Route("/static/{name}", endpoints.static),
     Route("/api/info", endpoints.info),
     Route("/api/sheets/{sheet}.jpg", endpoints.sheet),
@@ -100,11 +100,9 @@ def create_app(
 
 
 async def _refuse(_: Request, error: RequestError) -> Response:
-    content = {"error": error.code, "message": error.message}
-    return JSONResponse(content, error.status, error.headers)
+    return error.response()
 
 
 async def _explain(_: Request, error: HTTPException) -> Response:
     """Answers what starlette itself refuses: unknown paths and methods."""
-    content = {"error": "not_found", "message": error.detail}
-    return JSONResponse(content, error.status_code, error.headers)
+    return RequestError(error.status_code, "not_found", error.detail, error.headers).response()

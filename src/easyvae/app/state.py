@@ -1,4 +1,4 @@
-"""Whether models and a set of pictures can be shown together."""
+"""What a server of the mixer holds: the models, the set, what was uploaded, and its workers."""
 
 import re
 import threading
@@ -11,7 +11,7 @@ from easyvae.app.gallery import Gallery
 from easyvae.app.jobs import Jobs
 from easyvae.app.latents_cache import TensorCache
 from easyvae.app.served_model import Served
-from easyvae.app.uploads import SECONDS, UploadReader, Uploads
+from easyvae.app.uploads import UploadReader, Uploads
 from easyvae.data import Pictures
 from easyvae.data.cache import cache_folder
 from easyvae.data.pictures import pieces
@@ -19,37 +19,29 @@ from easyvae.model import VAE
 
 
 def check_models(models: Mapping[str, VAE]) -> tuple[int, ...]:
-    """Makes sure that models can be shown side by side.
-
-    Returns:
-        The shape that all of them take, (C, H, W).
+    """Returns the shape that all models take, (C, H, W).
 
     Raises:
-        ValueError: If they cannot.
+        ValueError: If they cannot be shown side by side.
     """
     if not models:
         raise ValueError("`models` (={}) must have at least one model")
-    shapes = {name: model.input_shape for name, model in models.items()}
-    first, shape = next(iter(shapes.items()))
+    first = next(iter(models))
+    shape = models[first].input_shape
     if len(shape) != 3 or shape[0] not in (1, 3):
         raise ValueError(
             f"the mixer shows pictures, of 1 or 3 channels and two sizes; {first} takes {shape}"
         )
-    for name, other in shapes.items():
-        if other != shape:
+    for name, model in models.items():
+        if model.input_shape != shape:
             raise ValueError(
                 f"all models must take pictures of one size; {first} takes {shape}, "
-                f"and {name} {other}"
+                f"and {name} {model.input_shape}"
             )
     return shape
 
 
-def check_pictures(pictures: Pictures, shape: tuple[int, ...]) -> None:
-    """Makes sure that a set can be shown.
-
-    Raises:
-        ValueError: If it is empty, of another shape, or not of pictures.
-    """
+def _check_pictures(pictures: Pictures, shape: tuple[int, ...]) -> None:
     images = pictures.images
     if not len(images):
         raise ValueError("`pictures` must have at least one picture")
@@ -58,25 +50,17 @@ def check_pictures(pictures: Pictures, shape: tuple[int, ...]) -> None:
             f"`pictures` {tuple(images.shape)} must have the models' shape, "
             f"(N, {', '.join(map(str, shape))})"
         )
-    if images.is_floating_point():
-        for piece in pieces(images):
-            low, high = (float(x) for x in images[piece].aminmax())
-            if not (low >= 0 and high <= 1):  # nor NaN
-                raise ValueError(
-                    f"`pictures` (from {low:g} to {high:g}) must be from 0 to 1, or bytes: "
-                    "otherwise it is not known what is black and what is white"
-                )
+    for piece in pieces(images) if images.is_floating_point() else ():
+        low, high = (float(x) for x in images[piece].aminmax())
+        if not (low >= 0 and high <= 1):  # nor NaN
+            raise ValueError(
+                f"`pictures` (from {low:g} to {high:g}) must be from 0 to 1, or bytes: "
+                "otherwise it is not known what is black and what is white"
+            )
 
 
 class Mixer:
-    """What a server of the mixer holds.
-
-    Args:
-        models: By name, all with one `input_shape` of 1 or 3 channels and two sizes.
-        pictures: The set.
-        title: What to call it.
-        cache: The cache folder; `None` is `$EASYVAE_CACHE`, or else `~/.cache/easyvae`.
-        upload_seconds: How long an upload may take.
+    """The state of one application; see `create_app` for the arguments.
 
     Attributes:
         gallery: The set.
@@ -84,11 +68,8 @@ class Mixer:
         models: The models.
         mix_jobs: What the models draw.
         sheet_jobs: What is drawn without them.
-        animation_jobs: Animations that are packed.
+        animation_jobs: Animations that are packed: seconds each, which must not hold up a mix.
         upload_reader: Takes pictures in.
-
-    Raises:
-        ValueError: If the models and the set do not fit one another.
     """
 
     def __init__(
@@ -96,11 +77,11 @@ class Mixer:
         models: Mapping[str, VAE],
         pictures: Pictures,
         *,
-        title: str = "pictures",
-        cache: Path | None = None,
-        upload_seconds: float = SECONDS,
+        title: str,
+        cache: Path | None,
+        upload_seconds: float,
     ) -> None:
-        check_pictures(pictures, check_models(models))
+        _check_pictures(pictures, check_models(models))
         self.gallery = Gallery(pictures, title)
         self.uploads = Uploads(self.gallery.shape)
         self.models = [
@@ -124,14 +105,13 @@ class Mixer:
                 return served
         raise RequestError(404, "no_such_model", "there is no such model; see /api/info")
 
-    def start(self) -> Background:
-        """Begins, in the background, to compute what is computed once."""
+    def start(self) -> None:
+        """Begins to compute, in the background, what is computed once."""
         with self._lock:
             if self._background is None:
                 self._background = Background(
                     self.models, self.gallery.pictures, self._cache, lambda: self.mix_jobs.idle
                 )
-            return self._background
 
     def stop(self) -> None:
         """Ends the work as soon as that can be; it can be begun again."""
@@ -146,12 +126,10 @@ class Mixer:
             background.stop()
 
     def _start_jobs(self) -> None:
-        """Takes on workers, who stay with one event loop and are of no use once stopped."""
+        """Begins anew: jobs stay with one event loop, and are of no use once stopped."""
         self.mix_jobs = Jobs("mix")
         self.sheet_jobs = Jobs("sheets", waiting=128)
-        self.animation_jobs = Jobs(
-            "films", waiting=4
-        )  # they take seconds, and must not hold up a mix
+        self.animation_jobs = Jobs("animations", waiting=4)
         self.upload_reader = UploadReader(self.uploads, seconds=self._upload_seconds)
 
 

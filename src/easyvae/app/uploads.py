@@ -4,18 +4,28 @@ import asyncio
 import hashlib
 import io
 import math
-from collections import OrderedDict
-from threading import Lock
+from contextlib import closing
 
 import torch
 from starlette.requests import Request
 from torch import Tensor
 
 from easyvae.app.errors import RequestError, busy
-from easyvae.app.jobs import Jobs, unless_gone
+from easyvae.app.jobs import Jobs, Recent, unless_gone
 from easyvae.data import ImageError, read_image
 
+MAX_BYTES = 10 * 2**20
 MAX_PIXELS = 40_000_000
+AT_ONCE = 4
+"""How many bodies are in memory at a time: so many times 10 MB are the most they take."""
+QUEUE = 64
+"""How many more may wait."""
+AHEAD = 2**16
+"""How much of a body is read while it waits."""
+SECONDS = 20.0
+"""How long a body may take."""
+DECODERS = 2
+"""How many pictures are decoded at a time: one that takes its seconds holds up no other."""
 KEPT = 256
 """How many pictures are kept; the one that was not looked at for longest goes first."""
 KEPT_BYTES = 2**26
@@ -31,9 +41,8 @@ class Uploads:
 
     def __init__(self, shape: tuple[int, ...]) -> None:
         self._shape = shape
-        self._most = max(4, min(KEPT, KEPT_BYTES // math.prod(shape)))
-        self._pictures: OrderedDict[str, Tensor] = OrderedDict()
-        self._lock = Lock()
+        most = max(4, min(KEPT, KEPT_BYTES // math.prod(shape)))
+        self._pictures: Recent[str, Tensor] = Recent(most)
 
     def add(self, data: bytes) -> str:
         """Decodes a picture and returns its hash.
@@ -47,17 +56,10 @@ class Uploads:
             pixels = read_image(data, self._shape, name="the upload", max_pixels=MAX_PIXELS)
         except ImageError as error:
             too_large = "megapixels" in error.fault
-            raise RequestError(
-                413 if too_large else 415,
-                "too_many_pixels" if too_large else "not_a_picture",
-                str(error),
-            ) from None
+            answer = (413, "too_many_pixels") if too_large else (415, "not_a_picture")
+            raise RequestError(*answer, str(error)) from None
         key = hashlib.sha256(pixels.tobytes()).hexdigest()[:16]
-        with self._lock:
-            self._pictures[key] = torch.from_numpy(pixels)
-            self._pictures.move_to_end(key)
-            while len(self._pictures) > self._most:
-                self._pictures.popitem(last=False)
+        self._pictures.put(key, torch.from_numpy(pixels))
         return key
 
     def get(self, key: str) -> Tensor:
@@ -66,28 +68,14 @@ class Uploads:
         Raises:
             RequestError: If it is not, or no longer, here.
         """
-        with self._lock:
-            if key not in self._pictures:
-                raise RequestError(
-                    404,
-                    "upload_gone",
-                    "this picture was kept in memory only, and is gone: upload it again",
-                )
-            self._pictures.move_to_end(key)
-            return self._pictures[key]
-
-
-MAX_BYTES = 10 * 2**20
-AT_ONCE = 4
-"""How many bodies are in memory at a time: so many times 10 MB are the most they take."""
-QUEUE = 64
-"""How many more may wait."""
-AHEAD = 2**16
-"""How much of a body is read while it waits."""
-SECONDS = 20.0
-"""How long a body may take."""
-DECODERS = 2
-"""How many pictures are decoded at a time: one that takes its seconds holds up no other."""
+        pixels = self._pictures.get(key)
+        if pixels is None:
+            raise RequestError(
+                404,
+                "upload_gone",
+                "this picture was kept in memory only, and is gone: upload it again",
+            )
+        return pixels
 
 
 class UploadReader:
@@ -117,7 +105,7 @@ class UploadReader:
         announced = request.headers.get("content-length", "")
         if announced.isascii() and announced.isdigit() and int(announced[:18]) > MAX_BYTES:
             raise _too_large()
-        with _Body(request, self._seconds) as body:
+        with closing(_Body(request, self._seconds)) as body:
             await self._come_to_its_turn(request, body)
             try:
                 await body.read(MAX_BYTES)
@@ -159,11 +147,8 @@ class _Body:
         self._parts = io.BytesIO()
         self.whole = False
 
-    def __enter__(self) -> "_Body":
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        # An error's traceback would keep the bytes until its answer is sent.
+    def close(self) -> None:
+        """Lets go of the bytes, which an error's traceback would keep until its answer is sent."""
         self._parts.close()
 
     async def read(self, most: int) -> None:

@@ -48,7 +48,7 @@ class PatientProtocol(H11Protocol):
             self._limit = None
 
     def pause_writing(self) -> None:
-        """Starts the other clock: some of an answer has to wait."""
+        """Starts another clock: some of an answer has to wait."""
         super().pause_writing()
         self._watch(self.transport.get_write_buffer_size())
 
@@ -109,12 +109,7 @@ def listen(host: str, port: int) -> socket.socket:
 
 
 class Server(uvicorn.Server):
-    """A server that tells when it answers.
-
-    Args:
-        app: The application.
-        ready: Called once requests are answered.
-    """
+    """A server that calls `ready` once requests are answered."""
 
     def __init__(self, app: Any, ready: Callable[[], None]) -> None:
         self._ready = ready

@@ -26,8 +26,6 @@ COMMANDS = {
     "export": export,
     "info": info,
 }
-
-
 BAD_INPUT = (ValueError, TypeError, FileNotFoundError, IsADirectoryError, NotADirectoryError)
 
 
@@ -37,10 +35,10 @@ class _Parser(argparse.ArgumentParser):
     def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
         # A command would hand what it does not know to the parser of all commands, whose error
         # points to the wrong help.
-        found, unknown = super().parse_known_args(args, namespace)
+        namespace, unknown = super().parse_known_args(args, namespace)
         if unknown:
             self.error(f"unrecognized arguments: {' '.join(unknown)}")
-        return found, unknown
+        return namespace, unknown
 
     def error(self, message: str) -> NoReturn:
         self.exit(2, f"{self.prog}: {message} (see {self.prog} --help)\n")
@@ -86,12 +84,7 @@ def make_parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
     for name, command in COMMANDS.items():
         summary = (command.__doc__ or "").partition("\n")[0]
-        sub = commands.add_parser(
-            name,
-            help=summary,
-            description=summary,
-            formatter_class=Help,
-        )
+        sub = commands.add_parser(name, help=summary, description=summary, formatter_class=Help)
         command.add_arguments(sub)
         sub.set_defaults(run=command.run)
     return parser

@@ -3,11 +3,12 @@
 import argparse
 import os
 import shlex
+import socket
 import sys
 import threading
 import webbrowser
+from contextlib import suppress
 from pathlib import Path
-from typing import Any
 
 from easyvae.cli.common import DEMO, add_device, open_pictures
 from easyvae.core.files import printable
@@ -65,16 +66,16 @@ def run(args: argparse.Namespace) -> None:
                 "does not tell what it was trained on: give --images"
             )
         if count is not None:
-            _say(f"opening {count:,} kittens ...")
+            _print_notice(f"opening {count:,} kittens ...")
         pictures = open_pictures(path, shape, say=Reporter(enabled=True))
         if pictures.report is not None:
-            _say(str(pictures.report))
-        app = create_app(models, pictures, title=title_of(path), hosts=_hosts(args.host))
+            _print_notice(str(pictures.report))
+        app = create_app(models, pictures, title=title_of(path), hosts=_names_of(args.host))
         port = bound.getsockname()[1]
         host = "127.0.0.1" if args.host in WILDCARDS else args.host
         address = f"http://[{host}]:{port}/" if ":" in host else f"http://{host}:{port}/"
         if args.host not in LOOPBACK:
-            _say(
+            _print_notice(
                 f"with --host {args.host} everyone who can reach this machine over the network "
                 "can see these pictures and use the models, without a password or encryption; "
                 "127.0.0.1 is for this machine alone"
@@ -85,53 +86,55 @@ def run(args: argparse.Namespace) -> None:
             if not args.no_browser:  # which may take its time
                 threading.Thread(target=webbrowser.open, args=(address,), daemon=True).start()
 
-        try:
+        with suppress(KeyboardInterrupt):  # that is how it is meant to end
             serve(app, bound, ready=ready)
-        except KeyboardInterrupt:
-            pass  # that is how it is meant to end
 
 
 def find_models(given: list[str]) -> dict[str, Path]:
-    """Finds the model files that are meant, by the names to show.
-
-    Args:
-        given: Files, run folders and comparisons' folders; none is the demo's.
+    """Returns the models of files, run folders and comparisons' folders, or the demo's, by name.
 
     Raises:
-        ValueError: If there is no model there.
+        ValueError: If there is none.
     """
-    if not given:
-        if not (Path(DEMO) / "model.safetensors").is_file():
-            raise ValueError(
-                f"there is no model in {DEMO}/: run `easyvae demo` first, or give --model"
-            )
-        given = [DEMO]
-    found: dict[str, Path] = {}
-    for path in map(Path, given):
+    if not given and not (Path(DEMO) / "model.safetensors").is_file():
+        raise ValueError(
+            f"there is no model in {DEMO}/: run `easyvae demo` first, or give --model"
+        )
+    models: dict[str, Path] = {}
+    for path in map(Path, given or [DEMO]):
         for name, file in _models_at(path):
             unique, number = name, 2
-            while unique in found:
+            while unique in models:
                 unique, number = f"{name} ({number})", number + 1
-            found[unique] = file
-    return found
+            models[unique] = file
+    return models
 
 
 def _models_at(path: Path) -> list[tuple[str, Path]]:
-    from easyvae.comparison.result import file_name
-
-    if path.is_dir() and not (path / "model.safetensors").is_file():
-        files = sorted((path / "models").glob("*.safetensors"))
-        if not files:
-            raise ValueError(f"--model (={str(path)!r}) is a folder without a model")
-        known = _record(path / "results.json").get("models")
-        names = {file_name(name): name for name in known} if isinstance(known, dict) else {}
-        order = list(names)  # as the comparison has them
-        files.sort(key=lambda file: order.index(file.stem) if file.stem in order else len(order))
-        return [(names.get(file.stem, file.stem), file) for file in files]
-    if path.is_dir():
+    if not path.is_dir():
+        name = path.resolve().parent.name if path.name == "model.safetensors" else path.stem
+        return [(name, path)]
+    if (path / "model.safetensors").is_file():
         return [(path.resolve().name, path / "model.safetensors")]
-    name = path.resolve().parent.name if path.name == "model.safetensors" else path.stem
-    return [(name, path)]
+    files = sorted((path / "models").glob("*.safetensors"))
+    if not files:
+        raise ValueError(f"--model (={str(path)!r}) is a folder without a model")
+    names = _names_in_comparison(path)
+    order = list(names)
+    files.sort(key=lambda file: order.index(file.stem) if file.stem in order else len(order))
+    return [(names.get(file.stem, file.stem), file) for file in files]
+
+
+def _names_in_comparison(folder: Path) -> dict[str, str]:
+    """Returns the names of a comparison's models, in its order, by their files' stems."""
+    from easyvae.comparison.result import file_name
+    from easyvae.core.files import read_json
+
+    try:
+        models = read_json(folder / "results.json").get("models")
+    except (OSError, ValueError):
+        return {}
+    return {file_name(name): name for name in models} if isinstance(models, dict) else {}
 
 
 def pictures_of_run(file: Path, host: str) -> str:
@@ -140,10 +143,6 @@ def pictures_of_run(file: Path, host: str) -> str:
     A run folder may come from anyone. What it names is only looked at, and served, where the user
     says so: another's choice of folder would else be on show, or a share on a network be asked
     for. Of the built-in kittens there is nothing to show that is anybody's.
-
-    Args:
-        file: The model's file; beside it a run has its settings.
-        host: The address to serve at.
 
     Raises:
         ValueError: If the user has not agreed, or cannot be asked; it says what to pass.
@@ -163,15 +162,14 @@ def pictures_of_run(file: Path, host: str) -> str:
         named = os.path.abspath(named)  # noqa: PTH100  # `Path.resolve` would look at the disk
     elif count <= MOST_KITTENS:
         return named
-    shown = printable(named)
-    claim = f"the run of {printable(str(file))} says that it was trained on {shown}"
+    claim = f"the run of {printable(str(file))} says that it was trained on {printable(named)}"
     if host in LOOPBACK and sys.stdin and sys.stdin.isatty() and sys.stderr.isatty():
         print(f"{claim}\nshow these pictures? [y/N] ", end="", file=sys.stderr, flush=True)
         if sys.stdin.readline().strip().lower() in ("y", "yes"):
             return named
     raise ValueError(
         f"{claim}; such a file can come from anyone, so say which pictures to show: "
-        f"--images {shlex.quote(shown)}, or --images kittens"
+        f"--images {shlex.quote(printable(named))}, or --images kittens"
     )
 
 
@@ -188,25 +186,13 @@ def title_of(path: str) -> str:
     return name or path
 
 
-def _record(path: Path) -> dict[str, Any]:
-    """Reads a JSON object, if there is one."""
-    from easyvae.core.files import read_json
-
-    try:
-        return read_json(path)
-    except (OSError, ValueError):
-        return {}
-
-
-def _hosts(host: str) -> list[str]:
+def _names_of(host: str) -> list[str]:
     """Returns the names that requests may give for the server."""
     if host not in WILDCARDS:
         return [host]
-    import socket
-
     name = socket.gethostname()
     return ["*", name, f"{name}.local"]
 
 
-def _say(text: str) -> None:
+def _print_notice(text: str) -> None:
     print(text, file=sys.stderr, flush=True)

@@ -25,11 +25,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def _check_folder(out: Path, model: "VAE") -> None:
-    """The demo starts anew each time, and must not do so in somebody's run.
-
-    Raises:
-        ValueError: If the folder holds another run than a demo's.
-    """
+    """Refuses another run's folder: the demo starts anew each time."""
     from easyvae.core.files import read_json
 
     settings = out / "run.json"

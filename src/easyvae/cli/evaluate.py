@@ -6,7 +6,7 @@ import math
 import sys
 from typing import TYPE_CHECKING, Any
 
-from easyvae.cli.common import add_device, add_path, add_seed, open_pictures
+from easyvae.cli.common import add_device, add_path, add_seed, load_model, open_pictures
 
 if TYPE_CHECKING:
     from easyvae.data import Pictures
@@ -40,10 +40,8 @@ def run(args: argparse.Namespace) -> None:
     """Measures, and prints the figures."""
     from easyvae.evaluation import evaluate
     from easyvae.evaluation.figures import TABLES
-    from easyvae.model import VAE
-    from easyvae.training.distributed import choose_device
 
-    model = VAE.load(args.model, device=choose_device(args.device))
+    model = load_model(args)
     pictures, division = _open(args.path, args.model, model.input_shape)
     part = "all"
     images: Any = pictures
@@ -61,13 +59,8 @@ def run(args: argparse.Namespace) -> None:
         headline = f"{len(images):,} pictures that the run held out of {len(pictures):,}"
     if args.training:
         training = open_pictures(args.training, model.input_shape)
-    figures = evaluate(
-        model,
-        images,
-        training,
-        importance_samples=args.samples,
-        seed=args.seed,
-    ).figures
+    evaluation = evaluate(model, images, training, importance_samples=args.samples, seed=args.seed)
+    figures = evaluation.figures
     if args.json:
         finite = {
             name: value if value is None or math.isfinite(value) else None
@@ -77,10 +70,10 @@ def run(args: argparse.Namespace) -> None:
         return
     print(headline)
     for table in TABLES:
-        known = [column for column in table.columns if figures[column.figure] is not None]
-        if known:
+        columns = [column for column in table.columns if figures[column.figure] is not None]
+        if columns:
             print(f"\n{table.title}")
-        for column in known:
+        for column in columns:
             print(f"  {column.title:<18} {format(figures[column.figure], column.format):>10}")
 
 
@@ -90,12 +83,9 @@ def _open(path: str, model: str, shape: tuple[int, ...]) -> "tuple[Pictures, Div
 
     run = read_run(model)
     pictures = open_pictures(path, shape)
-    if run is None:
-        return pictures, None
-    division = divide_as_run(pictures, run)
-    if division is None and pictures.report is not None and pictures.report.copies:
+    division = None if run is None else divide_as_run(pictures, run)
+    if run and not division and pictures.report and pictures.report.copies:
         whole = open_pictures(path, shape, copies="keep")  # as the run may have had them
-        division = divide_as_run(whole, run)
-        if division is not None:
+        if division := divide_as_run(whole, run):
             return whole, division
     return pictures, division

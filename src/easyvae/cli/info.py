@@ -24,16 +24,17 @@ def run(args: argparse.Namespace) -> None:
     if path.suffix == ".safetensors" or (path / "model.safetensors").is_file():
         if args.sheet:
             raise ValueError("--sheet needs pictures, and this is a model")
-        _print(*_about_model(args.path), as_json=args.json)
-        return
-    if (path / "run.json").is_file():
+        text, figures = _describe_model(args.path)
+    elif (path / "run.json").is_file():
         raise ValueError(f"{path} holds a run that has not saved a model yet")
-    if args.sheet:
-        _write_sheet(args.path, existing_parent(args.sheet))
-    _print(*_about_pictures(args.path), as_json=args.json)
+    else:
+        if args.sheet:
+            _write_sheet(args.path, existing_parent(args.sheet))
+        text, figures = _describe_pictures(args.path)
+    print(json.dumps(figures) if args.json else text)
 
 
-def _about_model(path: str) -> tuple[str, dict[str, Any]]:
+def _describe_model(path: str) -> tuple[str, dict[str, Any]]:
     from easyvae.model import VAE
 
     model = VAE.load(path)
@@ -41,27 +42,26 @@ def _about_model(path: str) -> tuple[str, dict[str, Any]]:
     return repr(model), {"kind": "model", "parameters": parameters, "config": model.config}
 
 
-def _about_pictures(path: str) -> tuple[str, dict[str, Any]]:
+def _describe_pictures(path: str) -> tuple[str, dict[str, Any]]:
+    from easyvae.data import inspect_pictures
     from easyvae.data.built_in import kittens_in
 
     count = kittens_in(path)
     if count is not None:
         text = f"{count:,} kittens, drawn at any size"
         return text, {"kind": "pictures", "pictures": count}
-    from easyvae.data import inspect_pictures
-
-    found = inspect_pictures(path)
-    return str(found), {
+    inspection = inspect_pictures(path)
+    return str(inspection), {
         "kind": "pictures",
-        "pictures": found.pictures,
-        "sizes": {f"{width}x{height}": n for (width, height), n in found.sizes.most_common()},
-        "modes": dict(found.modes),
-        "formats": dict(found.formats),
-        "copies": found.copies,
-        "nearly_black": found.nearly_black,
-        "unreadable": dict(found.unreadable),
-        "skipped": dict(found.skipped),
-        "ignored": found.ignored,
+        "pictures": inspection.pictures,
+        "sizes": {f"{width}x{height}": n for (width, height), n in inspection.sizes.most_common()},
+        "modes": dict(inspection.modes),
+        "formats": dict(inspection.formats),
+        "copies": inspection.copies,
+        "nearly_black": inspection.nearly_black,
+        "unreadable": dict(inspection.unreadable),
+        "skipped": dict(inspection.skipped),
+        "ignored": inspection.ignored,
     }
 
 
@@ -73,7 +73,3 @@ def _write_sheet(path: str, out: Path) -> None:
     pictures = open_pictures(path, (3, 64, 64))
     chosen = torch.linspace(0, len(pictures) - 1, min(SHEET, len(pictures))).long()
     save_images(pictures.gather(chosen), out, columns=10)
-
-
-def _print(text: str, figures: dict[str, Any], *, as_json: bool) -> None:
-    print(json.dumps(figures) if as_json else text)

@@ -2,7 +2,7 @@
 
 import argparse
 
-from easyvae.cli.common import add_model, add_scale, existing_parent, read_pictures
+from easyvae.cli.common import add_model, add_scale, existing_parent, load_model, read_pictures
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -28,16 +28,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> None:
     """Mixes, and writes the file; the first and last frames are the model's reconstructions."""
     from easyvae.latents import interpolate
-    from easyvae.model import VAE
     from easyvae.plots import save_animation, save_images
-    from easyvae.training.distributed import choose_device
 
-    model = VAE.load(args.model, device=choose_device(args.device))
+    model = load_model(args)
     a, b = read_pictures([args.a, args.b], model)
     frames = interpolate(model, a, b, args.steps, method=args.method)
     out = existing_parent(args.out)
-    if out.suffix.lower() == ".gif":
-        save_animation(frames, out, scale=args.scale)
-    else:
-        save_images(frames, out, scale=args.scale)
+    save = save_animation if out.suffix.lower() == ".gif" else save_images
+    save(frames, out, scale=args.scale)
     print(out)

@@ -2,18 +2,17 @@
 
 import argparse
 import math
-from typing import TYPE_CHECKING
 
-from easyvae.cli.common import add_model, add_scale, add_seed, existing_parent, open_pictures
-
-if TYPE_CHECKING:
-    import torch
-    from torch import Tensor
-
-    from easyvae.model import VAE
+from easyvae.cli.common import (
+    add_model,
+    add_scale,
+    add_seed,
+    existing_parent,
+    load_model,
+    open_pictures,
+)
 
 COMPONENTS = 10
-"""How many Gaussians the mixture has."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -45,41 +44,28 @@ def run(args: argparse.Namespace) -> None:
     """Samples, and writes a grid."""
     import torch
 
-    from easyvae.model import VAE
+    from easyvae.latents import GaussianMixture, embed
     from easyvae.plots import save_images
     from easyvae.plots.images import check_pixels
-    from easyvae.training.distributed import choose_device
 
     if args.components is not None and args.images is None:
         raise ValueError(
             "--components needs --images PATH, the pictures whose latents the mixture is fitted to"
         )
-    device = choose_device(args.device)
-    model = VAE.load(args.model, device=device)
+    model = load_model(args)
     check_pixels(args.n * math.prod(model.input_shape[1:]) * args.scale**2)
-    generator = torch.Generator(device).manual_seed(args.seed)
+    generator = torch.Generator(next(model.parameters()).device).manual_seed(args.seed)
     if args.images is None:
         images = model.sample(args.n, temperature=args.temperature, generator=generator)
     else:
-        images = _sample_around(model, args, generator)
+        pictures = open_pictures(args.images, model.input_shape)
+        # Samples, not means: in training the decoder saw the latents with their noise.
+        latents = embed(model, pictures.images, sample=True, generator=generator)
+        components = COMPONENTS if args.components is None else args.components
+        mixture = GaussianMixture.fit(latents, components, seed=args.seed)
+        z = mixture.sample(args.n, temperature=args.temperature, generator=generator)
+        with torch.no_grad():
+            images = model.decode(z)
     out = existing_parent(args.out)
     save_images(images, out, columns=math.ceil(math.sqrt(args.n)), scale=args.scale)
     print(out)
-
-
-def _sample_around(
-    model: "VAE", args: argparse.Namespace, generator: "torch.Generator"
-) -> "Tensor":
-    """Samples a mixture fitted to the latents of the pictures at `args.images`."""
-    import torch
-
-    from easyvae.latents import GaussianMixture, embed
-
-    components = COMPONENTS if args.components is None else args.components
-    pictures = open_pictures(args.images, model.input_shape)
-    # Samples, not means: in training the decoder saw the latents with their noise.
-    latents = embed(model, pictures.images, sample=True, generator=generator)
-    mixture = GaussianMixture.fit(latents, components, seed=args.seed)
-    z = mixture.sample(args.n, temperature=args.temperature, generator=generator)
-    with torch.no_grad():
-        return model.decode(z)

@@ -9,27 +9,17 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from easyvae.cli.common import (
-    ACTIVATIONS,
-    BATCH_SIZES,
     BETA,
-    EPOCHS,
-    LR,
-    NORMS,
-    PRECISIONS,
-    RECONSTRUCTIONS,
-    VALIDATION,
     WHY_BETA,
     add_architecture,
-    add_device,
     add_path,
-    add_seed,
-    add_warp,
-    open_pictures,
-    read_warp,
+    add_reconstruction,
+    add_training,
+    read_architecture,
+    read_training,
 )
 
 if TYPE_CHECKING:
-    from easyvae.model import VAE
     from easyvae.training import History
 
 
@@ -39,82 +29,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--out", metavar="DIR", help="run folder (default: runs/ and the name of PATH)"
     )
-    _add_model(parser)
-    _add_loss(parser)
-    run = parser.add_argument_group("training")
-    run.add_argument(
-        "--epochs",
-        type=int,
-        default=EPOCHS,
-        metavar="N",
-        help="how often to go through the pictures, in all and not more",
-    )
-    run.add_argument("--batch-size", type=int, metavar="N", help=BATCH_SIZES)
-    run.add_argument(
-        "--lr", type=float, default=LR, help="learning rate at its peak; it falls to 0 at the end"
-    )
-    run.add_argument(
-        "--validation",
-        default=str(VALIDATION),
-        metavar="V",
-        help="share to hold out, PATH of other pictures, or none",
-    )
-    run.add_argument("--flip", action="store_true", help="mirror pictures at random")
-    add_warp(run)
-    run.add_argument("--keep-copies", action="store_true", help="train on identical files too")
-    add_seed(run)
-    run.add_argument(
-        "--precision",
-        choices=PRECISIONS,
-        default="auto",
-        help="of the convolutions; auto is bfloat16 where the hardware is fast at it",
-    )
-    run.add_argument("--fresh", action="store_true", help="start anew and lose the run in --out")
-    add_device(run)
-    parser.add_argument("--quiet", action="store_true", help="no progress")
-    parser.add_argument("--json", action="store_true", help="print the last epoch's figures")
-
-
-def _add_model(parser: argparse.ArgumentParser) -> None:
-    model = parser.add_argument_group(
-        "model",
-        "kernel size, stride and residual blocks: one number for all layers, or one for each",
-    )
-    add_architecture(model)
-    model.add_argument(
-        "--kernel-size", type=int, nargs="+", default=[4], metavar="K", help="of the convolutions"
-    )
-    model.add_argument(
-        "--stride",
-        type=int,
-        nargs="+",
-        default=[2],
-        metavar="S",
-        help="by how much a layer makes the picture smaller",
-    )
-    model.add_argument(
-        "--activation", choices=ACTIVATIONS, default="silu", help="what follows each layer"
-    )
-    model.add_argument("--norm", choices=NORMS, help="norm of each layer; none if not given")
-    model.add_argument(
-        "--residual-blocks",
-        type=int,
-        nargs="+",
-        default=[0],
-        metavar="R",
-        help="how many follow each layer",
-    )
-    model.add_argument(
-        "--hidden",
-        type=int,
-        nargs="+",
-        default=[],
-        metavar="H",
-        help="widths of dense layers before the latents; none if not given",
-    )
-
-
-def _add_loss(parser: argparse.ArgumentParser) -> None:
+    add_architecture(parser)
     loss = parser.add_argument_group("loss")
     loss.add_argument(
         "--beta",
@@ -122,12 +37,7 @@ def _add_loss(parser: argparse.ArgumentParser) -> None:
         default=BETA,
         help=f"weight of the KL divergence: with the default, {WHY_BETA}",
     )
-    loss.add_argument(
-        "--reconstruction",
-        choices=RECONSTRUCTIONS,
-        default="bce",
-        help="how a picture and its reconstruction are compared",
-    )
+    add_reconstruction(loss)
     loss.add_argument(
         "--free-bits",
         type=float,
@@ -140,6 +50,8 @@ def _add_loss(parser: argparse.ArgumentParser) -> None:
         "--warmup", type=float, metavar="SHARE", help="raise beta over this share of the training"
     )
     schedule.add_argument("--cycles", type=int, metavar="N", help="raise beta N times over")
+    add_training(parser, validation="share to hold out, PATH of other pictures, or none")
+    parser.add_argument("--json", action="store_true", help="print the last epoch's figures")
 
 
 def run(args: argparse.Namespace) -> None:
@@ -149,46 +61,13 @@ def run(args: argparse.Namespace) -> None:
     from easyvae.losses import BetaLoss
     from easyvae.model import VAE
     from easyvae.training import fit
-    from easyvae.training.console import Reporter
 
     torch.manual_seed(args.seed)
-    model = VAE(
-        args.channels,
-        args.latent,
-        image_size=_one_or_all(args.image_size),
-        in_channels=1 if args.grey else 3,
-        kernel_size=_one_or_all(args.kernel_size),
-        stride=_one_or_all(args.stride),
-        activation=args.activation,
-        norm=args.norm,
-        residual_blocks=_one_or_all(args.residual_blocks),
-        hidden=args.hidden,
-    )
+    model = VAE(**read_architecture(args))
     loss = BetaLoss(_beta(args), reconstruction=args.reconstruction, free_bits=args.free_bits)
     name = Path(args.path.replace(":", "-")).resolve().stem
     out = Path(args.out or Path("runs", name))
-    history = fit(
-        model,
-        open_pictures(
-            args.path,
-            model.input_shape,
-            flip=args.flip,
-            copies="keep" if args.keep_copies else "drop",
-            say=Reporter(enabled=not args.quiet),
-        ),
-        loss=loss,
-        epochs=args.epochs,
-        batch_size=args.batch_size,
-        validation=_validation(args, model),
-        lr=args.lr,
-        device=args.device,
-        precision=args.precision,
-        seed=args.seed,
-        out=out,
-        resume=not args.fresh,
-        warp=read_warp(args.warp),
-        progress=not args.quiet,
-    )
+    history = fit(model, loss=loss, out=out, **read_training(args, model.input_shape))
     if int(os.environ.get("RANK", "0")) > 0:
         return  # under torchrun the first process speaks for all
     curves = write_curves(history, out)
@@ -215,10 +94,6 @@ def write_curves(history: "History", folder: Path) -> Path | None:
     return path
 
 
-def _one_or_all(values: list[int]) -> int | list[int]:
-    return values[0] if len(values) == 1 else values
-
-
 def _beta(args: argparse.Namespace) -> Any:
     from easyvae.losses import Cyclical, LinearWarmup
 
@@ -227,16 +102,3 @@ def _beta(args: argparse.Namespace) -> Any:
             raise ValueError(f"--warmup (={args.warmup:g}) must be above 0 and at most 1")
         return LinearWarmup(args.beta, share=args.warmup)
     return args.beta if args.cycles is None else Cyclical(args.beta, cycles=args.cycles)
-
-
-def _validation(args: argparse.Namespace, model: "VAE") -> Any:
-    if args.validation.lower() == "none":
-        return None
-    try:
-        return float(args.validation)
-    except ValueError:
-        # Kittens for validation are others than those for training.
-        from easyvae.data.built_in import kittens_in
-
-        start = kittens_in(args.path) or 0
-        return open_pictures(args.validation, model.input_shape, start=start)
