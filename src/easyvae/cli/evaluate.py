@@ -2,7 +2,6 @@
 
 import argparse
 import json
-import math
 import sys
 from typing import TYPE_CHECKING, Any
 
@@ -39,7 +38,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> None:
     """Measures, and prints the figures."""
     from easyvae.evaluation import evaluate
-    from easyvae.evaluation.figures import TABLES
+    from easyvae.evaluation.figures import as_finite, describe_figures
     from easyvae.model import VAE
     from easyvae.training.distributed import choose_device
 
@@ -69,19 +68,11 @@ def run(args: argparse.Namespace) -> None:
         seed=args.seed,
     ).figures
     if args.json:
-        finite = {
-            name: value if value is None or math.isfinite(value) else None
-            for name, value in figures.items()
-        }
+        finite = {name: as_finite(value) for name, value in figures.items()}
         print(json.dumps({"pictures": len(images), "part": part, **finite}))
         return
     print(headline)
-    for table in TABLES:
-        known = [column for column in table.columns if figures[column.figure] is not None]
-        if known:
-            print(f"\n{table.title}")
-        for column in known:
-            print(f"  {column.title:<18} {format(figures[column.figure], column.format):>10}")
+    print(describe_figures(figures))
 
 
 def _open(path: str, model: str, shape: tuple[int, ...]) -> "tuple[Pictures, Division | None]":

@@ -8,7 +8,7 @@ from easyvae import metrics
 from easyvae.core.checks import as_int
 from easyvae.core.seeds import mixed_seed
 from easyvae.data import Images, Sample, as_pictures
-from easyvae.evaluation.figures import FIGURES, Evaluation, Figures
+from easyvae.evaluation.figures import FIGURES, Evaluation
 from easyvae.evaluation.measures import (
     Baseline,
     fit_mixture,
@@ -119,20 +119,18 @@ class Evaluator:
     def __call__(self, model: VAE) -> Evaluation:
         """Measures a model."""
         usual = "bernoulli" if model.output == "sigmoid" else "normal"
-        figures: Figures = dict.fromkeys(FIGURES)
         with eval_mode(model), torch.no_grad():
             mixture = fit_mixture(model, self.reference, self.components)
-            means, kl, found = measure_reconstructions(
+            means, kl, figures = measure_reconstructions(
                 model,
                 self.reference,
                 bernoulli=(self.likelihood or usual) == "bernoulli",
                 importance_samples=self.importance_samples,
             )
-            figures |= found
             figures |= measure_interpolations(model, self.reference, means)
             figures |= measure_halfway(model, self.reference.known)
             figures |= measure_samples(model, self.reference, mixture)
-        return Evaluation(figures, kl, mixture)
+        return Evaluation({**dict.fromkeys(FIGURES), **figures}, kl, mixture)
 
 
 def _shuffled(data: Any, model: VAE, seed: int) -> Sample:
