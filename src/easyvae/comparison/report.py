@@ -7,18 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from easyvae.evaluation import Figures
-from easyvae.evaluation.figures import (
-    INTERPOLATION,
-    LIKELIHOOD,
-    RECONSTRUCTION,
-    SAMPLES,
-    TABLES,
-    Column,
-    Table,
-    cells,
-    columns_of,
-    finite_values,
-)
+from easyvae.evaluation import figures as registry
 
 PICTURES = {
     "reconstructions": (
@@ -48,16 +37,9 @@ PICTURES = {
     ),
 }
 
+
 def render_report(record: Mapping[str, Any], pictures: Mapping[str, bytes]) -> str:
-    """Writes the report.
-
-    Args:
-        record: What `Comparison.record` returns.
-        pictures: PNG files by the name of the figure.
-
-    Returns:
-        HTML that refers to no other file.
-    """
+    """Writes what `Comparison.record` returns, and PNG files, as HTML that needs no other file."""
     models, facts = record["models"], record["facts"]
     style = Path(__file__).with_name("report.css").read_text(encoding="utf-8")
     table: dict[str, Figures] = {name: model["figures"] for name, model in models.items()}
@@ -70,7 +52,7 @@ def render_report(record: Mapping[str, Any], pictures: Mapping[str, bytes]) -> s
         "over them; the best of a column stands out.</p>",
         _highlights(table),
         *(_picture(name, pictures) for name in ("reconstructions", "interpolations")),
-        *(_table(group, table) for group in TABLES),
+        *(_table(group, table) for group in registry.TABLES),
         *(_picture(name, pictures) for name in ("samples", "rate_distortion", "latents")),
         _models(models),
         f'<p class="soft">Made by easyvae {escape(record["easyvae"])}.</p>',
@@ -85,9 +67,9 @@ def render_report(record: Mapping[str, Any], pictures: Mapping[str, bytes]) -> s
     )
 
 
-def render_table(columns: Mapping[str, Column], models: Mapping[str, Figures]) -> str:
+def render_table(columns: Mapping[str, registry.Column], models: Mapping[str, Figures]) -> str:
     """Writes columns of figures as an HTML table, a row for each model, the best in bold."""
-    written = [cells(name, column, models) for name, column in columns.items()]
+    written = [registry.cells(name, column, models) for name, column in columns.items()]
     rows = {
         model: [f"<strong>{text}</strong>" if best else text for text, best in row]
         for model, row in zip(models, zip(*written, strict=True), strict=True)
@@ -100,9 +82,9 @@ def _highlights(models: Mapping[str, Figures]) -> str:
     if len(models) < 2:
         return ""
     lines = []
-    for table in (RECONSTRUCTION, INTERPOLATION, LIKELIHOOD, SAMPLES):
+    for table in registry.PRAISED:
         for name, (_, column, praise) in table.entries.items():
-            values = finite_values(name, models)
+            values = registry.finite_values(name, models)
             if praise and values:
                 best = min(values, key=lambda model: column.rank(values[model]))
                 text = praise.format(column.write(values[best]))
@@ -110,8 +92,8 @@ def _highlights(models: Mapping[str, Figures]) -> str:
     return f"<ul>{''.join(lines)}</ul>"
 
 
-def _table(table: Table, models: Mapping[str, Figures]) -> str:
-    columns = columns_of(table, models)
+def _table(table: registry.Table, models: Mapping[str, Figures]) -> str:
+    columns = registry.columns_of(table, models)
     if not columns:
         return ""
     return (
@@ -136,8 +118,7 @@ def _picture(name: str, pictures: Mapping[str, bytes]) -> str:
 def _models(models: Mapping[str, Mapping[str, Any]]) -> str:
     rows = {}
     for name, model in models.items():
-        config = model["config"]
-        seconds = model["seconds"]
+        config, seconds = model["config"], model["seconds"]
         rows[name] = [
             escape(model["loss"] or "trained before"),
             escape(" ".join(map(str, config["channels"]))),
@@ -154,9 +135,7 @@ def _lay_out(titles: Sequence[str], rows: Mapping[str, Sequence[str]]) -> str:
     """Makes a table of rows by the name of the model; what is in the cells is HTML already."""
     head = "".join(f'<th scope="col">{escape(title)}</th>' for title in titles)
     body = "".join(
-        f'<tr><th scope="row">{escape(name)}</th>'
-        + "".join(f"<td>{cell}</td>" for cell in row)
-        + "</tr>"
+        f'<tr><th scope="row">{escape(name)}</th><td>{"</td><td>".join(row)}</td></tr>'
         for name, row in rows.items()
     )
     return f"<table><thead><tr><td></td>{head}</tr></thead><tbody>{body}</tbody></table>"

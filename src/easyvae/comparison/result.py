@@ -30,7 +30,12 @@ if TYPE_CHECKING:
 
 
 def file_name(name: str) -> str:
-    """Returns a file name for a model's: "beta-0.05" for "beta 0.05", "v3" for "../v3"."""
+    """Returns a file name without an ending for a model's name.
+
+    Example:
+        >>> file_name("beta 0.05"), file_name("../v3")
+        ('beta-0.05', 'v3')
+    """
     name = unicodedata.normalize("NFC", name)
     return re.sub(r"[^\w.]+", "-", name).strip("-.") or "model"
 
@@ -201,10 +206,8 @@ class Comparison:
         (folder / "models").mkdir(parents=True, exist_ok=True)
         for name, result in self.results.items():
             result.model.save(folder / "models" / f"{file_name(name)}.safetensors")
-        figures = {
-            "rate_distortion": self.figure_rate_distortion(),
-            "latents": self.figure_latents(),
-        }
+        figures = {"rate_distortion": self.figure_rate_distortion()}
+        figures["latents"] = self.figure_latents()
         if self.pictures.ndim == 4 and self.pictures.shape[1] in (1, 3):
             figures["reconstructions"] = self.figure_reconstructions()
             last = len(self.pictures) - 1

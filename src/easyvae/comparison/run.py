@@ -2,8 +2,7 @@
 
 import copy
 import json
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from os import PathLike
 from pathlib import Path
@@ -20,7 +19,7 @@ from easyvae.evaluation import Evaluator
 from easyvae.losses import BetaLoss
 from easyvae.metrics import Features, random_features
 from easyvae.model import VAE
-from easyvae.training import NonFiniteError, fit
+from easyvae.training import History, NonFiniteError, fit
 from easyvae.training.console import Reporter
 from easyvae.training.distributed import choose_device
 from easyvae.training.loop import choose_warp
@@ -49,6 +48,10 @@ def gather_contenders(
     contenders = {name: _copy(name, entry) for name, entry in models.items()}
     if isinstance(betas, str) or not isinstance(betas, Sequence):
         raise TypeError(f"`betas` (={betas!r}) must be a sequence of numbers, such as [1, 0.1]")
+    further = [f"`{name}`" for name in architecture if name not in ("channels", "latent")]
+    if further and not betas:
+        names = ", ".join(further)
+        raise TypeError(f"{names}: these describe the models of `betas`, and there are none")
     size, colours = _sizes(data, contenders)
     size = size if image_size is None else image_size
     colours = colours if in_channels is None else in_channels
@@ -68,21 +71,21 @@ def common_shape(contenders: Contenders) -> tuple[int, ...]:
         raise ValueError(
             "there is nothing to compare: give `betas`, such as [1, 0.1], or `models`"
         )
-    slugs: dict[str, str] = {}
-    for name in contenders:
-        slug = file_name(name).casefold()  # some disks know no capitals
-        if slug in slugs:
+    (first, (model, _)), *_others = contenders.items()
+    shape = model.input_shape
+    names: dict[str, str] = {}
+    for name, (model, _) in contenders.items():
+        slug = file_name(name)
+        other = names.setdefault(slug.casefold(), name)  # some disks know no capitals
+        if other != name:
             raise ValueError(
-                f"`models` has the names {slugs[slug]!r} and {name!r}, which would share the file "
-                f"{file_name(name)}.safetensors; rename one"
+                f"`models` has the names {other!r} and {name!r}, which would share the file "
+                f"{slug}.safetensors; rename one"
             )
-        slugs[slug] = name
-    shapes = {name: model.input_shape for name, (model, _) in contenders.items()}
-    (first, shape), *others = shapes.items()
-    for name, other in others:
-        if other != shape:
+        if model.input_shape != shape:
             raise ValueError(
-                f"`models` must all take one shape; {first!r} takes {shape} and {name!r} {other}"
+                f"`models` must all take one shape; {first!r} takes {shape} and {name!r} "
+                f"{model.input_shape}"
             )
     return shape
 
@@ -121,9 +124,9 @@ def begin_folder(folder: Path, facts: Mapping[str, Any], *, resume: bool) -> Non
         if missing := now.keys() - before.keys():
             raise ModelFileError(path, f"is not what `compare` writes: no {min(missing)}")
         differing = [
-            f"{name} ({before[name]!r}, now {value!r})"
-            for name, value in now.items()
-            if before[name] != value
+            f"{name} ({before[name]!r}, now {now[name]!r})"
+            for name in now
+            if before[name] != now[name]
         ]
         if differing:
             raise ValueError(
@@ -214,9 +217,6 @@ def compare(
         >>> list(found.table)
         ['beta 1', 'beta 0.1']
     """
-    if architecture and not betas:
-        names = ", ".join(f"`{name}`" for name in architecture)
-        raise TypeError(f"{names}: these describe the models of `betas`, and there are none")
     architecture |= {"channels": channels, "latent": latent}
     contenders = gather_contenders(
         models or {}, betas, data, seed, reconstruction, image_size, in_channels, architecture
@@ -255,28 +255,31 @@ def compare(
     folder = None if out is None else as_path("out", out)
     if folder is not None:
         begin_folder(folder, facts, resume=resume)
-    recipe |= {"device": device, "validation": validation, "warp": warp}
+    recipe |= {"device": device, "resume": resume, "progress": progress}
+    recipe |= {"validation": validation, "warp": warp}
     results: dict[str, Result] = {}
     for number, (name, (model, loss)) in enumerate(contenders.items(), start=1):
         console.line(f"model {number} of {len(contenders)}: {name}")
-        history = None
-        if loss is None:
-            model.to(choose_device(device))
-        else:
-            run = None if folder is None else folder / "runs" / file_name(name)
-            with _named(name):
-                history = fit(
-                    model, pictures, loss=loss, out=run, resume=resume, progress=progress, **recipe
-                )
+        history = _train(name, model, loss, pictures, folder, **recipe)
         results[name] = Result(model.eval(), loss, history, evaluator(model))
     return Comparison(results, held_out[:SHOWN], facts, folder)
 
 
-@contextmanager
-def _named(name: str) -> Iterator[None]:
-    """Lets the error of a training that breaks down begin with the model's name."""
+def _train(
+    name: str,
+    model: VAE,
+    loss: BetaLoss | None,
+    pictures: Pictures,
+    folder: Path | None,
+    **recipe: Any,
+) -> History | None:
+    """Trains a model, in the comparison's folder if there is one; without a loss it is left."""
+    if loss is None:
+        model.to(choose_device(recipe["device"]))
+        return None
+    out = None if folder is None else folder / "runs" / file_name(name)
     try:
-        yield
+        return fit(model, pictures, loss=loss, out=out, **recipe)
     except NonFiniteError as error:
         # A note would not do: the command line shows the message alone.
         error.args = (f"model {name!r}: {error}",)
@@ -289,14 +292,10 @@ def _hold_out(pictures: Pictures, validation: Any, seed: int) -> tuple[Sample, S
         raise ValueError(
             "`validation` (=None) must be a fraction or data: models are compared on it"
         )
-    held_out = pictures
     if isinstance(validation, int | float):
-        training, rest = split(pictures, float(validation), seed)
+        held_out, parts = pictures, split(pictures, float(validation), seed)
     else:
-        held_out = validation
-        training, rest = torch.arange(len(pictures)), torch.arange(len(held_out))
+        held_out, parts = validation, (torch.arange(len(pictures)), torch.arange(len(validation)))
     generator = torch.Generator().manual_seed(seed)
-    training, rest = (
-        indices[torch.randperm(len(indices), generator=generator)] for indices in (training, rest)
-    )
+    training, rest = (part[torch.randperm(len(part), generator=generator)] for part in parts)
     return Sample(pictures, training), Sample(held_out, rest)

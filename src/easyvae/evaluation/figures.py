@@ -212,6 +212,7 @@ SAMPLES = Table(
 )
 
 TABLES = (RECONSTRUCTION, LIKELIHOOD, INTERPOLATION, SAMPLES)
+PRAISED = (RECONSTRUCTION, INTERPOLATION, LIKELIHOOD, SAMPLES)  # their order in the report's head
 
 FIGURES = {
     name: f"{meaning}, in {column.unit}" if column.unit else meaning
@@ -272,13 +273,13 @@ def describe_figures(figures: Figures) -> str:
 
 def describe_models(models: Mapping[str, Figures]) -> str:
     """Writes the summary as lines of text, the best of each column with a star."""
-    columns = summary_columns(models)
-    rows = [["", *(column.title for column in columns.values())]]
-    written = [cells(name, column, models) for name, column in columns.items()]
-    for i, model in enumerate(models):
-        rows.append([model, *(text + "*" * best for text, best in (c[i] for c in written))])
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    lines = [
-        "  ".join([row[0].ljust(widths[0]), *map(str.rjust, row[1:], widths[1:])]) for row in rows
+    columns = [["", *models]]
+    for name, column in summary_columns(models).items():
+        written = cells(name, column, models)
+        columns.append([column.title, *(text + "*" * best for text, best in written)])
+    widths = [max(map(len, column)) for column in columns]
+    rows = [
+        "  ".join([model.ljust(widths[0]), *map(str.rjust, numbers, widths[1:])])
+        for model, *numbers in zip(*columns, strict=True)
     ]
-    return "\n".join(line.rstrip() for line in lines)
+    return "\n".join(row.rstrip() for row in rows)

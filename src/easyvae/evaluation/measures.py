@@ -31,20 +31,14 @@ METHODS = {"slerp": slerp, "lerp": lerp}
 
 
 class Baseline:
-    """Images held out and for training, looked at once for all models.
-
-    Args:
-        images: The images held out, see `Evaluator`, as for all arguments.
-        training: Those that the models were trained on, or `None`.
-        features: Maps pictures to features.
-        seed: Of all noise.
+    """What is known of the images before any model; see `Evaluator` for the arguments.
 
     Attributes:
         energy: Average Laplacian energy of the images held out; 0 where they have none.
         contrast: Average standard deviation over each one's values.
         bounded: Whether all values are in [0, 1].
         pictures: Whether they are pictures large enough for all figures.
-        known: Pairs of images whose half-way one is known, see `known_pairs`.
+        known: See `known_pairs`.
         held_out: Their features, (N, F), if they are such pictures, else (0, 0).
         trained: Those of the training images, if there are any.
     """
@@ -111,9 +105,7 @@ def measure_reconstructions(
 ) -> tuple[Tensor, Tensor, Figures]:
     """Measures reconstructions, and likelihoods of Bernoulli or else normal variables.
 
-    Returns:
-        The posterior means, (N, D), the average KL divergence of each latent, (D,), and the
-        figures.
+    Returns the posterior means (N, D), each latent's average KL divergence (D,), and the figures.
     """
     parts: dict[str, list[Tensor]] = {}
     means = []
@@ -216,19 +208,13 @@ def measure_interpolations(model: VAE, reference: Baseline, means: Tensor) -> Fi
             figures[f"{name}_sharpness"] = energy / reference.energy
         if reference.contrast:
             figures[f"{name}_contrast"] = float(contrast(middle).mean()) / reference.contrast
-        figures[f"{name}_distance"] = _distance(reference, middle, ends)
+        if len(reference.trained):
+            far, near = (
+                float(metrics.nearest_distance(reference.collect([x]), reference.trained).mean())
+                for x in (middle, ends)
+            )
+            figures[f"{name}_distance"] = far / near if near > 0 else None
     return figures
-
-
-def _distance(reference: Baseline, middle: Tensor, ends: Tensor) -> float | None:
-    """Compares how far pictures are from the nearest training picture."""
-    if not len(reference.trained):
-        return None
-    far, near = (
-        float(metrics.nearest_distance(reference.collect([x]), reference.trained).mean())
-        for x in (middle, ends)
-    )
-    return far / near if near > 0 else None
 
 
 class KnownPairs(NamedTuple):
@@ -242,21 +228,15 @@ class KnownPairs(NamedTuple):
 def known_pairs(images: Images, generator: torch.Generator) -> dict[str, KnownPairs]:
     """Makes pairs of which the half-way image is known, by what they are.
 
-    Args:
-        images: The images held out.
-        generator: Source of the changes, on the CPU.
-
-    Returns:
-        "warped": images held out, each bent to and fro by the same waves, between which it is
-        half-way. And "halfway", if the images are the built-in kittens: two kittens, and the
-        kitten of their averaged factors.
+    "warped" are images, each bent to and fro by the same waves, between which it is half-way;
+    "halfway", if the images are the built-in kittens, two kittens and that of their averaged
+    factors.
     """
     x = as_floats(images[:KNOWN_PAIRS], torch.float32)
-    bend = _waves(len(x), tuple(x.shape[2:]), generator)
     here = places(tuple(x.shape[2:]), torch.device("cpu"))
+    bend = _waves(len(x), here, generator)
     known = {"warped": KnownPairs(sample(x, here + bend), sample(x, here - bend), x)}
-    origin = getattr(images, "origin", None)
-    if origin is not None and origin.partition(":")[0] == "kittens":
+    if (getattr(images, "origin", None) or "").partition(":")[0] == "kittens":
         drawn = draw_kitten_pairs(KNOWN_PAIRS, size=x.shape[-1], seed=ROW)
         known["halfway"] = KnownPairs(*(as_floats(torch.from_numpy(each)) for each in drawn))
     return known
@@ -277,17 +257,16 @@ def measure_halfway(model: VAE, known: dict[str, KnownPairs]) -> Figures:
     return figures
 
 
-def _waves(n: int, spatial: tuple[int, ...], generator: torch.Generator) -> Tensor:
-    """Draws smooth displacements that are sums of waves, (n, *spatial, d), in halves of a side.
+def _waves(n: int, here: Tensor, generator: torch.Generator) -> Tensor:
+    """Draws smooth displacements, sums of waves, of places (*spatial, d): (n, *spatial, d).
 
     A family of its own: what a model was trained to undo is not what it is asked.
     """
-    dims = len(spatial)
-    here = places(spatial, torch.device("cpu")).reshape(1, -1, dims)
-    total = torch.zeros(n, here.shape[1], dims)
+    points, dims = here.flatten(0, -2), here.shape[-1]
+    total = torch.zeros(n, *points.shape)
     for _ in range(WAVES):
         number = torch.randn(n, dims, 1, generator=generator) * 0.7
         start = 2 * math.pi * torch.rand(n, 1, 1, generator=generator)
         push = AMPLITUDE * torch.randn(n, 1, dims, generator=generator)
-        total += push * torch.sin(math.pi * here @ number + start)
-    return total.view(n, *spatial, dims)
+        total += push * torch.sin(math.pi * points @ number + start)
+    return total.view(n, *here.shape)

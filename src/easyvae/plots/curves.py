@@ -79,11 +79,9 @@ def plot_rate_distortion(points: Mapping[str, tuple[float, float]]) -> "Figure":
     axes = figure.add_subplot()
     for (name, (rate, distortion)), colour in zip(points.items(), cycle(COLOURS), strict=False):
         axes.plot(rate, distortion, "o", color=colour, markersize=8)
-        axes.annotate(
-            name, (rate, distortion), (7, 5), textcoords="offset points", fontsize=9, parse_math=False
-        )
-    axes.set_xlabel("rate: KL divergence, nats per image")
-    axes.set_ylabel("distortion: mean squared error")
+        text = axes.annotate(name, (rate, distortion), (7, 5), textcoords="offset points")
+        text.set(fontsize=9, parse_math=False)
+    axes.set(xlabel="rate: KL divergence, nats per image", ylabel="distortion: mean squared error")
     axes.margins(0.15)
     tidy(axes)
     return figure
@@ -110,9 +108,7 @@ def plot_latents(kl_per_dimension: Mapping[str, Tensor]) -> "Figure":
     for (name, values), colour in zip(kl_per_dimension.items(), cycle(COLOURS), strict=False):
         ordered = values.sort(descending=True).values.clamp(min=1e-4)
         axes.plot(range(1, len(ordered) + 1), ordered.tolist(), label=name, color=colour)
-    axes.set_yscale("log")
-    axes.set_xlabel("latents, the fullest first")
-    axes.set_ylabel("KL divergence, nats")
+    axes.set(yscale="log", xlabel="latents, the fullest first", ylabel="KL divergence, nats")
     tidy(axes)
     axes.legend(frameon=False, fontsize=9)
     return figure

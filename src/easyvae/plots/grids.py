@@ -132,8 +132,7 @@ def _plot_sheet(
     figure = new_figure(*size)
     axes = figure.add_axes((0, 0, 1, 1))
     axes.imshow(paper, interpolation="nearest" if height >= 32 else "none")
-    axes.set_xticks([])
-    axes.set_yticks([])
+    axes.set(xticks=[], yticks=[])
     if labels:
         places = [i * (height + gap) + (height - 1) / 2 for i in range(rows)]
         # A name with dollars is no formula.

@@ -17,7 +17,11 @@ MOST_PIXELS = 178_956_970  # a picture with more, Pillow takes for a decompressi
 
 
 def pair_rows(above: Tensor, below: Tensor) -> Tensor:
-    """Puts two batches of n images, of one shape, one after the other: for a grid of n columns."""
+    """Puts two batches of n images one after the other, for a grid of n columns.
+
+    Raises:
+        ValueError: If the shapes differ.
+    """
     if above.shape != below.shape:
         raise ValueError(
             f"`images` {tuple(above.shape)} and `reconstructions` {tuple(below.shape)} must have "
@@ -138,9 +142,9 @@ def encode_animation(
     if there_and_back:
         images += images[-2:0:-1]
         durations += durations[-2:0:-1]
+    first, *more = images
     data = io.BytesIO()
-    more = images[1:]
-    images[0].save(data, kind, save_all=True, append_images=more, duration=durations, loop=0)
+    first.save(data, kind, save_all=True, append_images=more, duration=durations, loop=0)
     return data.getvalue()
 
 
