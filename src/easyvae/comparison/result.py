@@ -110,12 +110,7 @@ class Comparison:
         return plot_grid(torch.stack(columns, 1), column_labels=["original", *self.results])
 
     def figure_interpolations(
-        self,
-        a: int = 0,
-        b: int = 1,
-        *,
-        steps: int = 8,
-        method: Literal["slerp", "lerp"] = "lerp",
+        self, a: int = 0, b: int = 1, *, steps: int = 8, method: Literal["slerp", "lerp"] = "lerp"
     ) -> "Figure":
         """Draws each model's way from one held-out picture to another, one model per row.
 
