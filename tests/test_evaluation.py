@@ -1,4 +1,5 @@
 import math
+import re
 
 import pytest
 import torch
@@ -7,6 +8,7 @@ from torch import Tensor
 from easyvae import VAE, BetaLoss, fit
 from easyvae.data import Pictures, Sample
 from easyvae.evaluation import FIGURES, Evaluator, evaluate
+from easyvae.evaluation.figures import describe_figures
 from easyvae.evaluation.measures import known_pairs, measure_halfway
 from easyvae.kittens import draw_kittens
 from easyvae.latents import Posterior
@@ -191,6 +193,15 @@ def test_a_sample_of_pictures_will_do(model: VAE, kittens: Tensor) -> None:
     expected = evaluate(model, kittens[90:], kittens[:30]).figures
     assert found["mse"] == pytest.approx(expected["mse"])
     assert found["mixture_frechet"] is not None
+
+
+def test_every_figure_has_its_unit() -> None:
+    """In what `FIGURES` says of it, and in the heading of its column, one for each figure."""
+    text = describe_figures(dict.fromkeys(FIGURES, 1.0))
+    assert len(re.findall(r" 1[.0]*$", text, re.MULTILINE)) == len(FIGURES)
+    for name, heading, unit in (("kl", "KL", "nats"), ("psnr", "PSNR", "dB")):
+        assert FIGURES[name].endswith(f", in {unit}")
+        assert f"  {heading}, {unit} " in text
 
 
 def test_no_pictures_are_an_error() -> None:

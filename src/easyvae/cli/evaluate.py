@@ -2,7 +2,6 @@
 
 import argparse
 import json
-import math
 import sys
 from typing import TYPE_CHECKING, Any
 
@@ -39,7 +38,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> None:
     """Measures, and prints the figures."""
     from easyvae.evaluation import evaluate
-    from easyvae.evaluation.figures import TABLES
+    from easyvae.evaluation.figures import as_finite, describe_figures
 
     model = load_model(args)
     pictures, division = _open(args.path, args.model, model.input_shape)
@@ -62,19 +61,11 @@ def run(args: argparse.Namespace) -> None:
     evaluation = evaluate(model, images, training, importance_samples=args.samples, seed=args.seed)
     figures = evaluation.figures
     if args.json:
-        finite = {
-            name: value if value is None or math.isfinite(value) else None
-            for name, value in figures.items()
-        }
+        finite = {name: as_finite(value) for name, value in figures.items()}
         print(json.dumps({"pictures": len(images), "part": part, **finite}))
         return
     print(headline)
-    for table in TABLES:
-        columns = [column for column in table.columns if figures[column.figure] is not None]
-        if columns:
-            print(f"\n{table.title}")
-        for column in columns:
-            print(f"  {column.title:<18} {format(figures[column.figure], column.format):>10}")
+    print(describe_figures(figures))
 
 
 def _open(path: str, model: str, shape: tuple[int, ...]) -> "tuple[Pictures, Division | None]":

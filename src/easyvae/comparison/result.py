@@ -1,11 +1,9 @@
-"""Names of models, and of their files."""
+"""What a comparison returns: its models, their figures, and the files they are saved in."""
 
-import io
 import json
-import math
 import re
 import unicodedata
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
 from os import PathLike
 from pathlib import Path
@@ -19,11 +17,12 @@ from easyvae.core.checks import as_floats
 from easyvae.core.files import write_file
 from easyvae.core.version import __version__
 from easyvae.evaluation import Evaluation, Figures
-from easyvae.evaluation.figures import describe_table, summary_columns
+from easyvae.evaluation.figures import as_finite, describe_models, summary_columns
 from easyvae.latents import eval_mode, interpolate
 from easyvae.losses import BetaLoss
 from easyvae.model import VAE
 from easyvae.plots import plot_grid, plot_latents, plot_rate_distortion
+from easyvae.plots.style import encode_figure
 from easyvae.training import History
 
 if TYPE_CHECKING:
@@ -58,6 +57,7 @@ class Result:
     evaluation: Evaluation
 
 
+@dataclass(eq=False)
 class Comparison:
     """Models that were trained and measured alike; what `compare` returns.
 
@@ -68,24 +68,13 @@ class Comparison:
         out: The folder of the comparison, if it has one.
     """
 
-    def __init__(
-        self,
-        results: Mapping[str, Result],
-        pictures: Tensor,
-        facts: Mapping[str, Any],
-        out: Path | None = None,
-    ) -> None:
-        self.results = dict(results)
-        self.pictures = pictures
-        self.facts = dict(facts)
-        self.out = out
+    results: dict[str, Result]
+    pictures: Tensor
+    facts: dict[str, Any]
+    out: Path | None = None
 
     def __getitem__(self, name: str) -> Result:
-        """Returns a model's result.
-
-        Raises:
-            KeyError: If there is no such model.
-        """
+        """Returns a model's result, or raises a `KeyError` that lists the models."""
         if name not in self.results:
             raise KeyError(f"no model {name!r}; there are {', '.join(map(repr, self.results))}")
         return self.results[name]
@@ -102,7 +91,7 @@ class Comparison:
         return {name: result.evaluation.figures for name, result in self.results.items()}
 
     def __repr__(self) -> str:
-        return describe_table(self.table)
+        return describe_models(self.table)
 
     def _repr_html_(self) -> str:
         """Shows the same in a notebook, the best of each column in bold."""
@@ -121,12 +110,7 @@ class Comparison:
         return plot_grid(torch.stack(columns, 1), column_labels=["original", *self.results])
 
     def figure_interpolations(
-        self,
-        a: int = 0,
-        b: int = 1,
-        *,
-        steps: int = 8,
-        method: Literal["slerp", "lerp"] = "lerp",
+        self, a: int = 0, b: int = 1, *, steps: int = 8, method: Literal["slerp", "lerp"] = "lerp"
     ) -> "Figure":
         """Draws each model's way from one held-out picture to another, one model per row.
 
@@ -158,17 +142,16 @@ class Comparison:
             ValueError: If the data are not pictures.
             ImportError: If matplotlib is not installed.
         """
-        rows, labels = [], []
+        rows: list[Tensor] = []
+        labels: list[str] = []
         for name, result in self.results.items():
-            noise = torch.randn(count, result.model.latent, generator=_generator())
-            drawn = {f"{name}, prior": noise}
-            if result.evaluation.mixture is not None:
-                z = result.evaluation.mixture.sample(count, generator=_generator())
-                drawn["mixture"] = z
-            for label, z in drawn.items():
-                with eval_mode(result.model), torch.no_grad():
-                    rows.append(result.model.decode(z).cpu())
-                labels.append(label)
+            model, mixture = result.model, result.evaluation.mixture
+            drawn = {f"{name}, prior": torch.randn(count, model.latent, generator=_generator())}
+            if mixture is not None:
+                drawn["mixture"] = mixture.sample(count, generator=_generator())
+            with eval_mode(model), torch.no_grad():
+                rows += [model.decode(z).cpu() for z in drawn.values()]
+            labels += drawn
         return plot_grid(torch.stack(rows), row_labels=labels)
 
     def figure_rate_distortion(self) -> "Figure":
@@ -177,11 +160,11 @@ class Comparison:
         Raises:
             ImportError: If matplotlib is not installed.
         """
-        points = {}
-        for name, figures in self.table.items():
-            rate, distortion = figures["kl"], figures["mse"]
-            if rate is not None and distortion is not None:
-                points[name] = (rate, distortion)
+        points = {
+            name: (kl, mse)
+            for name, figures in self.table.items()
+            if (kl := figures["kl"]) is not None and (mse := figures["mse"]) is not None
+        }
         return plot_rate_distortion(points)
 
     def figure_latents(self) -> "Figure":
@@ -218,23 +201,20 @@ class Comparison:
         (folder / "models").mkdir(parents=True, exist_ok=True)
         for name, result in self.results.items():
             result.model.save(folder / "models" / f"{file_name(name)}.safetensors")
-        figures = {
-            "rate_distortion": self.figure_rate_distortion(),
-            "latents": self.figure_latents(),
-        }
+        figures = {"rate_distortion": self.figure_rate_distortion()}
+        figures["latents"] = self.figure_latents()
         if self.pictures.ndim == 4 and self.pictures.shape[1] in (1, 3):
             figures["reconstructions"] = self.figure_reconstructions()
-            figures["interpolations"] = self.figure_interpolations(
-                0, min(1, len(self.pictures) - 1)
-            )
+            last = len(self.pictures) - 1
+            figures["interpolations"] = self.figure_interpolations(0, min(1, last))
             figures["samples"] = self.figure_samples()
-        drawn = {name: _png(figure) for name, figure in figures.items()}
+        drawn = {name: encode_figure(figure) for name, figure in figures.items()}
         for name, data in drawn.items():
             write_file(folder / f"{name}.png", data)
-        text = json.dumps(self.record(), indent=1, allow_nan=False)
+        record = self.record()
+        text = json.dumps(record, indent=1, allow_nan=False)
         write_file(folder / "results.json", (text + "\n").encode())
-        page = render_report(self.record(), drawn)
-        write_file(folder / "report.html", page.encode())
+        write_file(folder / "report.html", render_report(record, drawn).encode())
         return folder / "report.html"
 
     def record(self) -> dict[str, Any]:
@@ -249,23 +229,11 @@ class Comparison:
                 "beta": None if result.loss is None else result.loss.beta,
                 "epochs": None if history is None else len(history),
                 "seconds": None if history is None else sum(row["seconds"] for row in history),
-                "figures": {
-                    figure: value if value is None or math.isfinite(value) else None
-                    for figure, value in evaluation.figures.items()
-                },
-                "kl_per_dimension": [
-                    value if math.isfinite(value) else None
-                    for value in evaluation.kl_per_dimension.tolist()
-                ],
+                "figures": {f: as_finite(value) for f, value in evaluation.figures.items()},
+                "kl_per_dimension": list(map(as_finite, evaluation.kl_per_dimension.tolist())),
             }
         return {"easyvae": __version__, "facts": self.facts, "models": models}
 
 
 def _generator() -> torch.Generator:
     return torch.Generator().manual_seed(0)
-
-
-def _png(figure: "Figure") -> bytes:
-    data = io.BytesIO()
-    figure.savefig(data, format="png")
-    return data.getvalue()

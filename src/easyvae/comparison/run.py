@@ -29,73 +29,63 @@ Contender: TypeAlias = VAE | tuple[VAE, BetaLoss]
 """A model that is trained already, or one to train and its loss."""
 
 Contenders: TypeAlias = dict[str, tuple[VAE, BetaLoss | None]]
-"""By name; without a loss a model is trained already."""
 
 
 def gather_contenders(
     models: Mapping[str, Contender],
     betas: Sequence[float],
     data: Any,
-    *,
     seed: int,
     reconstruction: Any,
-    channels: Sequence[int],
-    latent: int,
     image_size: int | Sequence[int] | None,
     in_channels: int | None,
-    **architecture: Any,
+    architecture: Mapping[str, Any],
 ) -> Contenders:
     """Copies the caller's models, and adds one for each beta.
 
     See `compare` for the arguments; of `data` nothing counts but the shape.
-
-    Raises:
-        ValueError: If two models would have one name, or an argument is out of its range.
-        TypeError: If an argument is of the wrong type.
     """
     contenders = {name: _copy(name, entry) for name, entry in models.items()}
     if isinstance(betas, str) or not isinstance(betas, Sequence):
         raise TypeError(f"`betas` (={betas!r}) must be a sequence of numbers, such as [1, 0.1]")
-    if architecture and not betas:
-        names = ", ".join(f"`{name}`" for name in architecture)
+    further = [f"`{name}`" for name in architecture if name not in ("channels", "latent")]
+    if further and not betas:
+        names = ", ".join(further)
         raise TypeError(f"{names}: these describe the models of `betas`, and there are none")
-    size, colours = _sizes(data, contenders, image_size, in_channels)
+    size, colours = _sizes(data, contenders)
+    size = size if image_size is None else image_size
+    colours = colours if in_channels is None else in_channels
     for beta in betas:
         loss = BetaLoss(beta, reconstruction=reconstruction)
         name = f"beta {loss.beta:g}"
         if name in contenders:
             raise ValueError(f"`betas` has {loss.beta:g} twice, or `models` has {name!r} already")
         with RandomState(seed).active():
-            model = VAE(channels, latent, image_size=size, in_channels=colours, **architecture)
-        contenders[name] = (model, loss)
+            contenders[name] = VAE(image_size=size, in_channels=colours, **architecture), loss
     return contenders
 
 
 def common_shape(contenders: Contenders) -> tuple[int, ...]:
-    """Returns the input shape of all models.
-
-    Raises:
-        ValueError: If there are no models, two would share a file, or their shapes differ.
-    """
+    """Returns the input shape of all models, whose names and shapes it checks."""
     if not contenders:
         raise ValueError(
             "there is nothing to compare: give `betas`, such as [1, 0.1], or `models`"
         )
-    slugs: dict[str, str] = {}
-    for name in contenders:
-        slug = file_name(name).casefold()  # some disks know no capitals
-        if slug in slugs:
+    (first, (model, _)), *_others = contenders.items()
+    shape = model.input_shape
+    names: dict[str, str] = {}
+    for name, (model, _) in contenders.items():
+        slug = file_name(name)
+        other = names.setdefault(slug.casefold(), name)  # some disks know no capitals
+        if other != name:
             raise ValueError(
-                f"`models` has the names {slugs[slug]!r} and {name!r}, which would share the file "
-                f"{file_name(name)}.safetensors; rename one"
+                f"`models` has the names {other!r} and {name!r}, which would share the file "
+                f"{slug}.safetensors; rename one"
             )
-        slugs[slug] = name
-    shapes = {name: model.input_shape for name, (model, _) in contenders.items()}
-    (first, shape), *others = shapes.items()
-    for name, other in others:
-        if other != shape:
+        if model.input_shape != shape:
             raise ValueError(
-                f"`models` must all take one shape; {first!r} takes {shape} and {name!r} {other}"
+                f"`models` must all take one shape; {first!r} takes {shape} and {name!r} "
+                f"{model.input_shape}"
             )
     return shape
 
@@ -111,53 +101,38 @@ def _copy(name: str, entry: Contender) -> tuple[VAE, BetaLoss | None]:
     return copy.deepcopy(model), copy.deepcopy(loss)
 
 
-def _sizes(
-    data: Any,
-    contenders: Contenders,
-    image_size: int | Sequence[int] | None,
-    in_channels: int | None,
-) -> tuple[int | Sequence[int], int]:
-    """Returns the images' sizes and colours: asked for, or of the models, or of the data."""
-    images = data.images if isinstance(data, Pictures) else data
-    shape = tuple(map(int, getattr(images, "shape", ())))
-    size: int | Sequence[int] = 64
-    colours = 3
+def _sizes(data: Any, contenders: Contenders) -> tuple[int | Sequence[int], int]:
+    """Returns the images' sizes and colours: those of the models, or else of the data."""
     if contenders:
         model, _ = next(iter(contenders.values()))
-        colours, *size = model.input_shape
-    elif len(shape) == 3 and shape[1] == shape[2]:  # square greys, without their one channel
-        colours, size = 1, shape[1:]
-    elif len(shape) == 4 and shape[3] in (1, 3) and shape[1] > 4:  # refused, with advice, later
-        colours, size = shape[3], shape[1:3]
-    elif len(shape) > 2:
-        colours, size = shape[1], shape[2:]
-    return (
-        size if image_size is None else image_size,
-        colours if in_channels is None else in_channels,
-    )
+        return model.input_shape[1:], model.input_shape[0]
+    images = data.images if isinstance(data, Pictures) else data
+    shape = tuple(map(int, getattr(images, "shape", ())))
+    if len(shape) == 3 and shape[1] == shape[2]:  # square greys, without their one channel
+        return shape[1:], 1
+    if len(shape) == 4 and shape[3] in (1, 3) and shape[1] > 4:  # refused, with advice, later
+        return shape[1:3], shape[3]
+    return (shape[2:], shape[1]) if len(shape) > 2 else (64, 3)
 
 
 def begin_folder(folder: Path, facts: Mapping[str, Any], *, resume: bool) -> None:
-    """Begins a comparison in a folder, or makes sure that it goes on as it began.
-
-    Raises:
-        ValueError: If the one there has other settings; the message names them.
-        ModelFileError: If its settings are damaged.
-    """
+    """Begins a comparison in a folder, or makes sure that it goes on as it began."""
     path = folder / "comparison.json"
     now = json.loads(json.dumps(facts))
     if resume and path.is_file():
         before = read_json(path)
         if missing := now.keys() - before.keys():
             raise ModelFileError(path, f"is not what `compare` writes: no {min(missing)}")
-        differing = [name for name in now if before[name] != now[name]]
+        differing = [
+            f"{name} ({before[name]!r}, now {now[name]!r})"
+            for name in now
+            if before[name] != now[name]
+        ]
         if differing:
-            pairs = ", ".join(
-                f"{name} ({before[name]!r}, now {now[name]!r})" for name in differing
-            )
             raise ValueError(
-                f"`out` (={str(folder)!r}) holds a comparison that differs in {pairs}; choose "
-                "another folder, or pass `resume=False` (--fresh) to train anew"
+                f"`out` (={str(folder)!r}) holds a comparison that differs in "
+                f"{', '.join(differing)}; choose another folder, or pass `resume=False` "
+                "(--fresh) to train anew"
             )
     if folder.exists() and not folder.is_dir():
         raise ValueError(f"`out` (={str(folder)!r}) is a file; it must be a folder")
@@ -165,8 +140,7 @@ def begin_folder(folder: Path, facts: Mapping[str, Any], *, resume: bool) -> Non
     write_file(path, (json.dumps(now, indent=1) + "\n").encode())
 
 
-SHOWN = 16
-"""How many of the held-out pictures a comparison keeps, to show them."""
+SHOWN = 16  # of the held-out pictures are kept, to be drawn
 
 
 def compare(
@@ -243,23 +217,15 @@ def compare(
         >>> list(found.table)
         ['beta 1', 'beta 0.1']
     """
+    architecture |= {"channels": channels, "latent": latent}
     contenders = gather_contenders(
-        models or {},
-        betas,
-        data,
-        seed=seed,
-        reconstruction=reconstruction,
-        channels=channels,
-        latent=latent,
-        image_size=image_size,
-        in_channels=in_channels,
-        **architecture,
+        models or {}, betas, data, seed, reconstruction, image_size, in_channels, architecture
     )
     shape = common_shape(contenders)
-    say = Reporter(enabled=progress)
-    pictures = open_pictures(data, shape, say=say)
+    console = Reporter(enabled=progress)
+    pictures = open_pictures(data, shape, say=console)
     if isinstance(data, str | PathLike):
-        say.line(str(pictures.report))
+        console.line(str(pictures.report))
     if validation is not None and not isinstance(validation, int | float):
         validation = as_pictures(validation, shape)  # once, for all models
     trained, held_out = _hold_out(pictures, validation, seed)
@@ -272,14 +238,9 @@ def compare(
         importance_samples=importance_samples,
         seed=seed,
     )
-    recipe: dict[str, Any] = {
-        "epochs": epochs,
-        "batch_size": batch_size,
-        "lr": lr,
-        "precision": precision,
-        "seed": seed,
-    }
-    chosen = choose_warp(
+    recipe: dict[str, Any] = {"epochs": epochs, "batch_size": batch_size, "lr": lr}
+    recipe |= {"precision": precision, "seed": seed}
+    warp = choose_warp(
         warp, [(model, loss) for model, loss in contenders.values() if loss is not None]
     )
     facts = {
@@ -287,48 +248,38 @@ def compare(
         "held_out": len(held_out),
         "input_shape": list(shape),
         **recipe,
-        "warp": chosen and asdict(chosen),
+        "warp": warp and asdict(warp),
         "data": pictures.fingerprint,
         "validation": getattr(validation, "fingerprint", validation),
     }
     folder = None if out is None else as_path("out", out)
     if folder is not None:
         begin_folder(folder, facts, resume=resume)
+    recipe |= {"device": device, "resume": resume, "progress": progress}
+    recipe |= {"validation": validation, "warp": warp}
     results: dict[str, Result] = {}
     for number, (name, (model, loss)) in enumerate(contenders.items(), start=1):
-        say.line(f"model {number} of {len(contenders)}: {name}")
-        history = None
-        if loss is None:
-            model.to(choose_device(device))
-        else:
-            history = _train(
-                name,
-                model,
-                pictures,
-                folder,
-                loss=loss,
-                validation=validation,
-                device=device,
-                resume=resume,
-                progress=progress,
-                warp=chosen,
-                **recipe,
-            )
+        console.line(f"model {number} of {len(contenders)}: {name}")
+        history = _train(name, model, loss, pictures, folder, **recipe)
         results[name] = Result(model.eval(), loss, history, evaluator(model))
     return Comparison(results, held_out[:SHOWN], facts, folder)
 
 
 def _train(
-    name: str, model: VAE, pictures: Pictures, folder: Path | None, **arguments: Any
-) -> History:
-    """Trains a model, in the comparison's folder if there is one.
-
-    Raises:
-        NonFiniteError: If a loss or gradient is not finite; the message begins with the name.
-    """
+    name: str,
+    model: VAE,
+    loss: BetaLoss | None,
+    pictures: Pictures,
+    folder: Path | None,
+    **recipe: Any,
+) -> History | None:
+    """Trains a model, in the comparison's folder if there is one; without a loss it is left."""
+    if loss is None:
+        model.to(choose_device(recipe["device"]))
+        return None
     out = None if folder is None else folder / "runs" / file_name(name)
     try:
-        return fit(model, pictures, out=out, **arguments)
+        return fit(model, pictures, loss=loss, out=out, **recipe)
     except NonFiniteError as error:
         # A note would not do: the command line shows the message alone.
         error.args = (f"model {name!r}: {error}",)
@@ -341,14 +292,10 @@ def _hold_out(pictures: Pictures, validation: Any, seed: int) -> tuple[Sample, S
         raise ValueError(
             "`validation` (=None) must be a fraction or data: models are compared on it"
         )
-    held_out = pictures
     if isinstance(validation, int | float):
-        training, rest = split(pictures, float(validation), seed)
+        held_out, parts = pictures, split(pictures, float(validation), seed)
     else:
-        held_out = validation
-        training, rest = torch.arange(len(pictures)), torch.arange(len(held_out))
+        held_out, parts = validation, (torch.arange(len(pictures)), torch.arange(len(validation)))
     generator = torch.Generator().manual_seed(seed)
-    training, rest = (
-        indices[torch.randperm(len(indices), generator=generator)] for indices in (training, rest)
-    )
+    training, rest = (part[torch.randperm(len(part), generator=generator)] for part in parts)
     return Sample(pictures, training), Sample(held_out, rest)

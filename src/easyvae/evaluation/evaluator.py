@@ -8,15 +8,8 @@ from easyvae import metrics
 from easyvae.core.checks import as_int
 from easyvae.core.seeds import mixed_seed
 from easyvae.data import Images, Sample, as_pictures
-from easyvae.evaluation.figures import FIGURES, Evaluation, Figures
-from easyvae.evaluation.measures import (
-    Baseline,
-    fit_mixture,
-    measure_halfway,
-    measure_interpolations,
-    measure_reconstructions,
-    measure_samples,
-)
+from easyvae.evaluation import measures
+from easyvae.evaluation.figures import FIGURES, Evaluation
 from easyvae.latents import eval_mode
 from easyvae.metrics import Features
 from easyvae.model import VAE
@@ -114,25 +107,23 @@ class Evaluator:
         self.likelihood = likelihood
         self.importance_samples = as_int("importance_samples", importance_samples, least=0)
         self.components = as_int("components", components)
-        self.reference = Baseline(images, training, features, seed)
+        self.reference = measures.Baseline(images, training, features, seed)
 
     def __call__(self, model: VAE) -> Evaluation:
         """Measures a model."""
         usual = "bernoulli" if model.output == "sigmoid" else "normal"
-        figures: Figures = dict.fromkeys(FIGURES)
         with eval_mode(model), torch.no_grad():
-            mixture = fit_mixture(model, self.reference, self.components)
-            means, kl, found = measure_reconstructions(
+            mixture = measures.fit_mixture(model, self.reference, self.components)
+            means, kl, figures = measures.measure_reconstructions(
                 model,
                 self.reference,
                 bernoulli=(self.likelihood or usual) == "bernoulli",
                 importance_samples=self.importance_samples,
             )
-            figures |= found
-            figures |= measure_interpolations(model, self.reference, means)
-            figures |= measure_halfway(model, self.reference.known)
-            figures |= measure_samples(model, self.reference, mixture)
-        return Evaluation(figures, kl, mixture)
+            figures |= measures.measure_interpolations(model, self.reference, means)
+            figures |= measures.measure_halfway(model, self.reference.known)
+            figures |= measures.measure_samples(model, self.reference, mixture)
+        return Evaluation({**dict.fromkeys(FIGURES), **figures}, kl, mixture)
 
 
 def _shuffled(data: Any, model: VAE, seed: int) -> Sample:

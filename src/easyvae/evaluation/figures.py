@@ -1,7 +1,10 @@
-"""The figures of a model: their names, units and directions, and the tables they stand in."""
+"""The registry of figures: what each one means, how it is written, and where it shows.
+
+A new figure is computed in `easyvae.evaluation.measures`, and has one entry in a table here.
+"""
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping
 from typing import NamedTuple, TypeAlias
 
 from torch import Tensor
@@ -9,40 +12,6 @@ from torch import Tensor
 from easyvae.latents import GaussianMixture
 
 Figures: TypeAlias = dict[str, float | None]
-
-FIGURES = {
-    "mse": "mean squared error of the mean's reconstruction",
-    "psnr": "peak signal-to-noise ratio of the mean's reconstruction, in dB",
-    "ssim": "structural similarity of the mean's reconstruction",
-    "sharpness": "Laplacian energy of the reconstructions, as a share of the originals'",
-    "reconstruction": "negative log-likelihood given a sample of the posterior, in nats",
-    "kl": "KL divergence of the posterior from the prior, in nats",
-    "elbo": "evidence lower bound, -(reconstruction + kl), in nats",
-    "bits_per_dimension": "-elbo in bits per value of an image",
-    "log_likelihood": "importance-weighted bound on the log-likelihood, in nats",
-    "active_units": "latents whose posterior mean varies over the images",
-    "lerp_evenness": "largest step of a lerp over its average step; 1 is even",
-    "lerp_sharpness": "Laplacian energy half-way along a lerp, as a share of the originals'",
-    "lerp_contrast": "standard deviation half-way along a lerp, as a share of the originals'",
-    "lerp_distance": "distance from half-way to the nearest training image, over its ends'",
-    "lerp_halfway": "half-way score of a lerp between two kittens, against the true half-way "
-    "kitten: 0 is a cross-fade, 1 the truth, below 0 worse than a cross-fade",
-    "lerp_halfway_error": "mean squared error of its middle against the true half-way kitten",
-    "lerp_warped": "the same score between two bent copies of an image, which is half-way",
-    "lerp_warped_error": "mean squared error of its middle against that image",
-    "slerp_evenness": "the same along a slerp",
-    "slerp_sharpness": "the same along a slerp",
-    "slerp_contrast": "the same along a slerp",
-    "slerp_distance": "the same along a slerp",
-    "slerp_halfway": "the same along a slerp",
-    "slerp_halfway_error": "the same along a slerp",
-    "slerp_warped": "the same along a slerp",
-    "slerp_warped_error": "the same along a slerp",
-    "prior_frechet": "Frechet distance of samples of the prior from the images",
-    "mixture_frechet": "the same of samples of a Gaussian mixture fitted to the training latents",
-    "reconstruction_frechet": "the same of as many of the images' reconstructions",
-}
-"""What is measured, averaged over images. The distances are taken in the features' space."""
 
 
 class Evaluation(NamedTuple):
@@ -60,163 +29,257 @@ class Evaluation(NamedTuple):
 
 
 class Column(NamedTuple):
-    """A column of a table.
+    """How a figure is written, and where."""
 
-    Attributes:
-        figure: Which figure, see `easyvae.evaluation.FIGURES`.
-        title: What stands above it.
-        format: How a number is written.
-        best: What is best, "low", "high" or "one" (what is nearest to 1), or "" for nothing.
-    """
-
-    figure: str
     title: str
     format: str
-    best: str = ""
+    best: str = ""  # "low", "high", "one" (what is nearest to 1), or "" for nothing
+    unit: str = ""
+    summary: str = ""  # the title in the summary; "" leaves it out there
+    place: int = 0  # in its table; columns of one place stand in the order of the entries
+
+    @property
+    def heading(self) -> str:
+        """The title with the unit."""
+        return f"{self.title}, {self.unit}" if self.unit else self.title
+
+    def write(self, value: float | None) -> str:
+        """Returns a number as text, and none as no text."""
+        return "" if value is None else format(value, self.format)
+
+    def rank(self, value: float) -> float:
+        """Returns a number that is the smaller, the better a value is."""
+        return {"low": value, "high": -value, "one": abs(value - 1)}[self.best]
+
+
+class Entry(NamedTuple):
+    """A figure of the registry."""
+
+    meaning: str
+    column: Column
+    praise: str = ""  # what the report says of the best model by it, {} being the number
 
 
 class Table(NamedTuple):
-    """A few columns on one question.
-
-    Attributes:
-        title: What they are about.
-        text: What the figures mean, in a sentence or two.
-        columns: The columns.
-    """
+    """The figures on one question, by name in the order of `FIGURES`, and what they mean."""
 
     title: str
     text: str
-    columns: tuple[Column, ...]
+    entries: dict[str, Entry]
 
 
-TABLES = (
-    Table(
-        "Reconstruction",
-        "How close is what comes back? MSE, PSNR and SSIM compare each held-out picture with the "
-        "reconstruction of its mean. Sharpness is the Laplacian energy of the reconstructions as "
-        "a share of the originals'.",
-        (
-            Column("mse", "MSE", ".4f", "low"),
-            Column("psnr", "PSNR, dB", ".2f", "high"),
-            Column("ssim", "SSIM", ".3f", "high"),
-            Column("sharpness", "sharpness", ".2f", "one"),
+RECONSTRUCTION = Table(
+    "Reconstruction",
+    "How close is what comes back? MSE, PSNR and SSIM compare each held-out picture with the "
+    "reconstruction of its mean. Sharpness is the Laplacian energy of the reconstructions as "
+    "a share of the originals'.",
+    {
+        "mse": Entry(
+            "mean squared error of the mean's reconstruction",
+            Column("MSE", ".4f", "low", summary="MSE"),
+            "reconstructs with the least error (MSE {})",
         ),
-    ),
-    Table(
-        "Likelihood",
-        "In nats per picture, by one likelihood for all models, whatever their loss and beta: the "
-        "reconstruction term from a sample of the posterior, the KL divergence from the prior, "
-        "and the evidence lower bound (ELBO), minus their sum. Of greys between 0 and 1 the "
-        "Bernoulli likelihood is not normalised: these figures rank models of one data set, and "
-        "compare with no others. Units are active where the posterior mean varies from picture "
-        "to picture.",
-        (
-            Column("reconstruction", "reconstruction", ",.1f", "low"),
-            Column("kl", "KL", ",.1f"),
-            Column("elbo", "ELBO", ",.1f", "high"),
-            Column("bits_per_dimension", "bits/dim", ".3f", "low"),
-            Column("log_likelihood", "log-likelihood", ",.1f", "high"),
-            Column("active_units", "active units", ".0f"),
+        "psnr": Entry(
+            "peak signal-to-noise ratio of the mean's reconstruction",
+            Column("PSNR", ".2f", "high", unit="dB"),
         ),
-    ),
-    Table(
-        "Interpolation",
-        "Is the middle of a mix one picture, or two laid over each other? It is held against a "
-        "picture that is known to be half-way: the score is 0 for a cross-fade and 1 for the "
-        "truth, below 0 worse than a cross-fade; the error is the mean squared one. Kittens are "
-        "pairs of kittens and the kitten of their averaged factors; bent pictures are held-out "
-        "ones bent to and fro, which lie half-way. Sharpness and contrast are shares of the "
-        "originals': two exposures have more of both than one picture. A distance above 1 means "
-        "that the middle lies further from the training pictures than its two ends do. Evenness "
-        "is the largest step over the average one: 1 is even.",
-        (
-            Column("lerp_halfway", "kittens, lerp", ".2f", "high"),
-            Column("slerp_halfway", "kittens, slerp", ".2f", "high"),
-            Column("lerp_halfway_error", "kittens MSE, lerp", ".4f", "low"),
-            Column("slerp_halfway_error", "kittens MSE, slerp", ".4f", "low"),
-            Column("lerp_warped", "bent, lerp", ".2f", "high"),
-            Column("slerp_warped", "bent, slerp", ".2f", "high"),
-            Column("lerp_warped_error", "bent MSE, lerp", ".4f", "low"),
-            Column("slerp_warped_error", "bent MSE, slerp", ".4f", "low"),
-            Column("lerp_sharpness", "sharpness, lerp", ".3f"),
-            Column("slerp_sharpness", "sharpness, slerp", ".3f"),
-            Column("lerp_contrast", "contrast, lerp", ".3f"),
-            Column("slerp_contrast", "contrast, slerp", ".3f"),
-            Column("lerp_distance", "distance, lerp", ".3f"),
-            Column("slerp_distance", "distance, slerp", ".3f"),
-            Column("lerp_evenness", "evenness, lerp", ".2f"),
-            Column("slerp_evenness", "evenness, slerp", ".2f"),
+        "ssim": Entry(
+            "structural similarity of the mean's reconstruction",
+            Column("SSIM", ".3f", "high", summary="SSIM"),
         ),
-    ),
-    Table(
-        "Samples",
-        "How far sets of new pictures are from the held-out ones: a Frechet distance between "
-        "fixed random features, which is not the Inception FID and compares only with itself. The "
-        "mixture is one of ten normal distributions, fitted to the training pictures' latents. "
-        "Reconstructions show what the decoder's blur alone costs.",
-        (
-            Column("prior_frechet", "prior", ".3g", "low"),
-            Column("mixture_frechet", "mixture", ".3g", "low"),
-            Column("reconstruction_frechet", "reconstructions", ".3g", "low"),
+        "sharpness": Entry(
+            "Laplacian energy of the reconstructions, as a share of the originals'",
+            Column("sharpness", ".2f", "one", summary="sharpness"),
+            "reconstructs most sharply ({} of the originals' sharpness)",
         ),
-    ),
+    },
 )
 
-RANKS: dict[str, Callable[[float], float]] = {
-    "low": lambda value: value,
-    "high": lambda value: -value,
-    "one": lambda value: abs(value - 1),
+LIKELIHOOD = Table(
+    "Likelihood",
+    "In nats per picture, by one likelihood for all models, whatever their loss and beta: the "
+    "reconstruction term from a sample of the posterior, the KL divergence from the prior, "
+    "and the evidence lower bound (ELBO), minus their sum. Of greys between 0 and 1 the "
+    "Bernoulli likelihood is not normalised: these figures rank models of one data set, and "
+    "compare with no others. Units are active where the posterior mean varies from picture "
+    "to picture.",
+    {
+        "reconstruction": Entry(
+            "negative log-likelihood given a sample of the posterior",
+            Column("reconstruction", ",.1f", "low", "nats"),
+        ),
+        "kl": Entry(
+            "KL divergence of the posterior from the prior",
+            Column("KL", ",.1f", unit="nats", summary="KL"),
+        ),
+        "elbo": Entry(
+            "evidence lower bound, -(reconstruction + kl)",
+            Column("ELBO", ",.1f", "high", "nats", summary="ELBO"),
+            "has the highest ELBO ({} nats)",
+        ),
+        "bits_per_dimension": Entry(
+            "-elbo in bits per value of an image", Column("bits/dim", ".3f", "low")
+        ),
+        "log_likelihood": Entry(
+            "importance-weighted bound on the log-likelihood",
+            Column("log-likelihood", ",.1f", "high", "nats"),
+        ),
+        "active_units": Entry(
+            "latents whose posterior mean varies over the images", Column("active units", ".0f")
+        ),
+    },
+)
+
+_LERP = {
+    "lerp_evenness": Entry(
+        "largest step of a lerp over its average step; 1 is even",
+        Column("evenness, lerp", ".2f", place=8),
+    ),
+    "lerp_sharpness": Entry(
+        "Laplacian energy half-way along a lerp, as a share of the originals'",
+        Column("sharpness, lerp", ".3f", place=5),
+    ),
+    "lerp_contrast": Entry(
+        "standard deviation half-way along a lerp, as a share of the originals'",
+        Column("contrast, lerp", ".3f", place=6),
+    ),
+    "lerp_distance": Entry(
+        "distance from half-way to the nearest training image, over its ends'",
+        Column("distance, lerp", ".3f", place=7),
+    ),
+    "lerp_halfway": Entry(
+        "half-way score of a lerp between two kittens, against the true half-way "
+        "kitten: 0 is a cross-fade, 1 the truth, below 0 worse than a cross-fade",
+        Column("kittens, lerp", ".2f", "high", place=1),
+    ),
+    "lerp_halfway_error": Entry(
+        "mean squared error of its middle against the true half-way kitten",
+        Column("kittens MSE, lerp", ".4f", "low", place=2),
+    ),
+    "lerp_warped": Entry(
+        "the same score between two bent copies of an image, which is half-way",
+        Column("bent, lerp", ".2f", "high", summary="half-way, bent", place=3),
+        "mixes bent pictures best (half-way score {})",
+    ),
+    "lerp_warped_error": Entry(
+        "mean squared error of its middle against that image",
+        Column("bent MSE, lerp", ".4f", "low", place=4),
+    ),
 }
-"""The smaller, the better."""
+_SLERP = {
+    name.replace("lerp", "slerp"): Entry(
+        "the same along a slerp",
+        column._replace(title=column.title.replace("lerp", "slerp"), summary=""),
+    )
+    for name, (_, column, _) in _LERP.items()
+}
 
-HEADINGS = {"lerp_warped": "half-way, bent", "prior_frechet": "prior Frechet"}
-"""Titles that say more where no table's heading is above them."""
+INTERPOLATION = Table(
+    "Interpolation",
+    "Is the middle of a mix one picture, or two laid over each other? It is held against a "
+    "picture that is known to be half-way: the score is 0 for a cross-fade and 1 for the "
+    "truth, below 0 worse than a cross-fade; the error is the mean squared one. Kittens are "
+    "pairs of kittens and the kitten of their averaged factors; bent pictures are held-out "
+    "ones bent to and fro, which lie half-way. Sharpness and contrast are shares of the "
+    "originals': two exposures have more of both than one picture. A distance above 1 means "
+    "that the middle lies further from the training pictures than its two ends do. Evenness "
+    "is the largest step over the average one: 1 is even.",
+    {**_LERP, **_SLERP},
+)
 
-SUMMARY = ("mse", "ssim", "sharpness", "kl", "elbo", "lerp_warped", "prior_frechet")
+SAMPLES = Table(
+    "Samples",
+    "How far sets of new pictures are from the held-out ones: a Frechet distance between "
+    "fixed random features, which is not the Inception FID and compares only with itself. The "
+    "mixture is one of ten normal distributions, fitted to the training pictures' latents. "
+    "Reconstructions show what the decoder's blur alone costs.",
+    {
+        "prior_frechet": Entry(
+            "Frechet distance of samples of the prior from the images",
+            Column("prior", ".3g", "low", summary="prior Frechet"),
+            "has the closest samples of the prior (Frechet {})",
+        ),
+        "mixture_frechet": Entry(
+            "the same of samples of a Gaussian mixture fitted to the training latents",
+            Column("mixture", ".3g", "low"),
+            "has the closest samples of a mixture (Frechet {})",
+        ),
+        "reconstruction_frechet": Entry(
+            "the same of as many of the images' reconstructions",
+            Column("reconstructions", ".3g", "low"),
+        ),
+    },
+)
+
+TABLES = (RECONSTRUCTION, LIKELIHOOD, INTERPOLATION, SAMPLES)
+PRAISED = (RECONSTRUCTION, INTERPOLATION, LIKELIHOOD, SAMPLES)  # their order in the report's head
+
+FIGURES = {
+    name: f"{meaning}, in {column.unit}" if column.unit else meaning
+    for table in TABLES
+    for name, (meaning, column, _) in table.entries.items()
+}
+"""What is measured, averaged over images. The distances are taken in the features' space."""
 
 
-def cells(column: Column, table: Mapping[str, Figures]) -> list[tuple[str, bool]]:
+def as_finite(value: float | None) -> float | None:
+    """Returns `None` for what no comparison and no JSON file can hold."""
+    return value if value is not None and math.isfinite(value) else None
+
+
+def finite_values(name: str, models: Mapping[str, Figures]) -> dict[str, float]:
+    """Returns a figure of the models that have a finite one."""
+    values = {model: as_finite(figures[name]) for model, figures in models.items()}
+    return {model: value for model, value in values.items() if value is not None}
+
+
+def cells(name: str, column: Column, models: Mapping[str, Figures]) -> list[tuple[str, bool]]:
     """Writes a column: for each model its figure, and whether that is the best one."""
-    values = [figures[column.figure] for figures in table.values()]
-    known = [value for value in values if value is not None and math.isfinite(value)]
-    best = None
-    if len(known) > 1 and column.best:
-        best = min(known, key=RANKS[column.best])
-    return [
-        (
-            "" if value is None else format(value, column.format),
-            value is not None and value == best,
-        )
-        for value in values
+    values = finite_values(name, models).values()
+    best = min(values, key=column.rank) if column.best and len(values) > 1 else math.nan
+    return [(column.write(figures[name]), figures[name] == best) for figures in models.values()]
+
+
+def columns_of(table: Table, models: Mapping[str, Figures]) -> dict[str, Column]:
+    """Returns the columns of a table that any model has a figure for, by the figure's name."""
+    columns = {
+        name: entry.column
+        for name, entry in table.entries.items()
+        if any(figures[name] is not None for figures in models.values())
+    }
+    return dict(sorted(columns.items(), key=lambda item: item[1].place))
+
+
+def summary_columns(models: Mapping[str, Figures]) -> dict[str, Column]:
+    """Returns the most telling columns, with titles that need no table's above them."""
+    return {
+        name: column._replace(title=column.summary, unit="")
+        for table in TABLES
+        for name, column in columns_of(table, models).items()
+        if column.summary
+    }
+
+
+def describe_figures(figures: Figures) -> str:
+    """Writes all figures of a model, table by table, as lines of text."""
+    lines = []
+    for table in TABLES:
+        if columns := columns_of(table, {"": figures}):
+            lines.append(f"\n{table.title}")
+        for name, column in columns.items():
+            lines.append(f"  {column.heading:<20} {column.write(figures[name]):>10}")
+    return "\n".join(lines)
+
+
+def describe_models(models: Mapping[str, Figures]) -> str:
+    """Writes the summary as lines of text, the best of each column with a star."""
+    columns = [["", *models]]
+    for name, column in summary_columns(models).items():
+        written = cells(name, column, models)
+        columns.append([column.title, *(text + "*" * best for text, best in written)])
+    widths = [max(map(len, column)) for column in columns]
+    rows = [
+        "  ".join([model.ljust(widths[0]), *map(str.rjust, numbers, widths[1:])])
+        for model, *numbers in zip(*columns, strict=True)
     ]
-
-
-def shown_columns(columns: Sequence[Column], table: Mapping[str, Figures]) -> list[Column]:
-    """Leaves out the columns that no model has a figure for."""
-    return [
-        column
-        for column in columns
-        if any(figures[column.figure] is not None for figures in table.values())
-    ]
-
-
-def summary_columns(table: Mapping[str, Figures]) -> list[Column]:
-    """Chooses the most telling columns, with titles that need no heading above them."""
-    every = {column.figure: column for group in TABLES for column in group.columns}
-    chosen = (every[figure] for figure in SUMMARY)
-    titled = [c._replace(title=HEADINGS.get(c.figure, c.title)) for c in chosen]
-    return shown_columns(titled, table)
-
-
-def describe_table(table: Mapping[str, Figures]) -> str:
-    """Writes the most telling figures as lines of text, the best of each column with a star."""
-    chosen = summary_columns(table)
-    rows = [["", *(column.title for column in chosen)]]
-    written = [cells(column, table) for column in chosen]
-    for i, name in enumerate(table):
-        rows.append([name, *(text + "*" * best for text, best in (c[i] for c in written))])
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    lines = [
-        "  ".join([row[0].ljust(widths[0]), *map(str.rjust, row[1:], widths[1:])]) for row in rows
-    ]
-    return "\n".join(line.rstrip() for line in lines)
+    return "\n".join(row.rstrip() for row in rows)

@@ -12,46 +12,35 @@ from easyvae.core.checks import as_floats
 from easyvae.core.seeds import mixed_seed
 from easyvae.data import Images
 from easyvae.data.warp import places, sample
-from easyvae.evaluation.figures import FIGURES, Figures
+from easyvae.evaluation.figures import Figures
 from easyvae.kittens import draw_kitten_pairs
 from easyvae.latents import GaussianMixture, embed, lerp, reparameterize, slerp
 from easyvae.losses import kl_divergence
 from easyvae.metrics import Features
 from easyvae.model import VAE
 
-PIECE = 256
-"""So many images are looked at at a time."""
-
-FITTED = 8192
-"""As many training images are looked at, to fit the mixture and to find the nearest one."""
-
-WINDOW = 11
-"""The side that a picture must have for a structural similarity, and for features."""
+PIECE = 256  # images are read so many at a time
+FITTED = 8192  # training images, for the mixture and the nearest one
+WINDOW = 11  # the least side of a picture for a structural similarity, and for features
+SAMPLES = 1000  # new images: at most as many as there are images held out
+PAIRS, STEPS = 64, 11  # interpolations, and the frames of each
+KNOWN_PAIRS = 256  # mixes that are held against the truth
+WAVES, AMPLITUDE = 3, 0.06  # what images are bent by
+ROW = 2**31  # the seed of a row of kittens that nobody trains on
+METHODS = {"slerp": slerp, "lerp": lerp}
 
 
 class Baseline:
-    """Images held out and for training, looked at once for all models.
-
-    Args:
-        images: The images held out, see `Evaluator`, as for all arguments.
-        training: Those that the models were trained on, or `None`.
-        features: Maps pictures to features.
-        seed: Of all noise.
+    """What is known of the images before any model; see `Evaluator` for the arguments.
 
     Attributes:
-        images: The images held out.
-        training: Those for training, or `None`.
-        seed: Of all noise.
         energy: Average Laplacian energy of the images held out; 0 where they have none.
         contrast: Average standard deviation over each one's values.
         bounded: Whether all values are in [0, 1].
         pictures: Whether they are pictures large enough for all figures.
-        known: Pairs of images whose half-way one is known, see `known_pairs`.
+        known: See `known_pairs`.
         held_out: Their features, (N, F), if they are such pictures, else (0, 0).
         trained: Those of the training images, if there are any.
-
-    Raises:
-        ValueError: If there are no images, or `features` gives other than (n, F).
     """
 
     def __init__(
@@ -83,19 +72,15 @@ class Baseline:
 
     @torch.no_grad()
     def collect(self, parts: Iterable[Tensor]) -> Tensor:
-        """Computes the features of pictures that come in parts, (N, F).
-
-        Raises:
-            ValueError: If the features are not (n, F).
-        """
-        found = []
+        """Computes the features of pictures that come in parts, (N, F)."""
+        rows = []
         for x in parts:
             features = self._features(x.clamp(0, 1).cpu())
             if not isinstance(features, Tensor) or features.shape[:-1] != x.shape[:1]:
                 got = tuple(features.shape) if isinstance(features, Tensor) else type(features)
                 raise ValueError(f"`features` returned {got}; it must return ({len(x)}, F)")
-            found.append(features.cpu().float())
-        return torch.cat(found)
+            rows.append(features.cpu().float())
+        return torch.cat(rows)
 
     def generator(self, model: VAE | None, use: str, number: int = 0) -> torch.Generator:
         """Makes a source of noise for one use, on the model's device or else on the CPU."""
@@ -107,8 +92,7 @@ def pieces(images: Images, most: int | None = None) -> Iterator[Tensor]:
     """Reads images piece by piece, as floats; at most so many of them."""
     count = len(images) if most is None else min(most, len(images))
     for start in range(0, count, PIECE):
-        x = images[start : min(start + PIECE, count)]
-        yield as_floats(x, torch.float32)
+        yield as_floats(images[start : min(start + PIECE, count)], torch.float32)
 
 
 def contrast(images: Tensor) -> Tensor:
@@ -119,39 +103,28 @@ def contrast(images: Tensor) -> Tensor:
 def measure_reconstructions(
     model: VAE, reference: Baseline, *, bernoulli: bool, importance_samples: int
 ) -> tuple[Tensor, Tensor, Figures]:
-    """Measures reconstructions and likelihoods.
+    """Measures reconstructions, and likelihoods of Bernoulli or else normal variables.
 
-    Args:
-        model: The model, in eval mode.
-        reference: The images.
-        bernoulli: Whether the likelihood is that of Bernoulli variables, or else of normal ones.
-        importance_samples: Samples per image, or 0.
-
-    Returns:
-        The posterior means, (N, D), the average KL divergence of each latent, (D,), and the
-        figures.
+    Returns the posterior means (N, D), each latent's average KL divergence (D,), and the figures.
     """
     parts: dict[str, list[Tensor]] = {}
     means = []
-    held = torch.zeros(model.latent, dtype=torch.float64)
+    kl_sum = torch.zeros(model.latent, dtype=torch.float64)
     for number, x in enumerate(pieces(reference.images)):
         x = x.to(next(model.parameters()).device)
         mean, log_var = model.encode(x)
-        shown = model.decode(mean)
+        rebuilt = model.decode(mean)
         z = reparameterize(mean, log_var, generator=reference.generator(model, "elbo", number))
         logits = model.decoder(z)
         kl = kl_divergence(mean, log_var).cpu().double()
-        held += kl.sum(0)
-        values = {
-            "mse": metrics.mse(shown, x),
-            "kl": kl.sum(1),
-        }
+        kl_sum += kl.sum(0)
+        values = {"mse": metrics.mse(rebuilt, x), "kl": kl.sum(1)}
         if reference.energy:
-            values["energy"] = metrics.laplacian_energy(shown)
+            values["energy"] = metrics.laplacian_energy(rebuilt)
         if reference.bounded:
-            values["psnr"] = metrics.psnr(shown, x)
+            values["psnr"] = metrics.psnr(rebuilt, x)
         if reference.pictures:
-            values["ssim"] = metrics.ssim(shown, x)
+            values["ssim"] = metrics.ssim(rebuilt, x)
         if bernoulli:
             values["reconstruction"] = -metrics.bernoulli_log_likelihood(logits, x)
         else:
@@ -168,50 +141,36 @@ def measure_reconstructions(
         for name, value in values.items():
             parts.setdefault(name, []).append(value.cpu().double())
         means.append(mean.float().cpu())
+    figures: Figures = {}
     average = {name: float(torch.cat(values).mean()) for name, values in parts.items()}
     size = math.prod(model.input_shape)
     if not bernoulli:  # a normal with the one variance that makes the set most likely
-        variance = max(average["error"], 1e-7)
+        variance = max(average.pop("error"), 1e-7)
         average["reconstruction"] = size / 2 * (math.log(2 * math.pi * variance) + 1)
-    elbo = -(average["reconstruction"] + average["kl"])
-    latents = torch.cat(means)
-    figures: Figures = {name: average[name] for name in FIGURES if name in average}
     if reference.energy:
-        figures["sharpness"] = average["energy"] / reference.energy
+        figures["sharpness"] = average.pop("energy") / reference.energy
+    latents = torch.cat(means)
     if len(latents) > 1:
         figures["active_units"] = float(metrics.active_units(latents))
-    figures["elbo"] = elbo
-    figures["bits_per_dimension"] = float(metrics.bits_per_dimension(-elbo, size))
-    return latents, held / len(latents), figures
-
-
-SAMPLES = 1000
-"""How many new images are drawn at most: as many as there are images held out."""
+    cost = average["reconstruction"] + average["kl"]
+    figures |= {"elbo": -cost, "bits_per_dimension": metrics.bits_per_dimension(cost, size)}
+    return latents, kl_sum / len(latents), figures | average
 
 
 def fit_mixture(model: VAE, reference: Baseline, components: int) -> GaussianMixture | None:
     """Fits a Gaussian mixture to samples of the training images' posteriors, if there are any."""
     if reference.training is None:
         return None
-    z = torch.cat(
-        [
-            embed(
-                model, x, sample=True, generator=reference.generator(model, "posterior", i)
-            ).cpu()
-            for i, x in enumerate(pieces(reference.training, FITTED))
-        ]
-    )
+    parts = []
+    for number, x in enumerate(pieces(reference.training, FITTED)):
+        generator = reference.generator(model, "posterior", number)
+        parts.append(embed(model, x, sample=True, generator=generator).cpu())
+    z = torch.cat(parts)
     return GaussianMixture.fit(z, min(components, len(z)), seed=reference.seed)
 
 
 def measure_samples(model: VAE, reference: Baseline, mixture: GaussianMixture | None) -> Figures:
-    """Measures how close new images, and reconstructions, are to the ones held out.
-
-    Args:
-        model: The model, in eval mode.
-        reference: The images.
-        mixture: To draw latents from, beside the prior.
-    """
+    """Measures how close new images, and reconstructions, are to the ones held out."""
     if len(reference.held_out) < 2:
         return {}
     # As many as there are images: the distance falls with the number of samples.
@@ -231,25 +190,15 @@ def measure_samples(model: VAE, reference: Baseline, mixture: GaussianMixture | 
     }
 
 
-PAIRS, STEPS = 64, 11
-"""How many interpolations are measured, and how many frames each has."""
-
-
 def measure_interpolations(model: VAE, reference: Baseline, means: Tensor) -> Figures:
-    """Measures interpolations between images held out, by each method.
-
-    Args:
-        model: The model, in eval mode.
-        reference: The images.
-        means: Their posterior means, (N, D).
-    """
+    """Measures interpolations, by each method, between held-out images of these means, (N, D)."""
     count = min(PAIRS, len(means) // 2)
     if not count:
         return {}
     order = torch.randperm(len(means), generator=reference.generator(None, "pairs"))
     a, b = means[order[:count]], means[order[count : 2 * count]]
     figures: Figures = {}
-    for name, path in (("slerp", slerp), ("lerp", lerp)):
+    for name, path in METHODS.items():
         z = path(a, b, torch.linspace(0, 1, STEPS))  # (S, P, D)
         frames = model.decode(z.flatten(0, 1)).cpu().unflatten(0, z.shape[:2])
         middle, ends = frames[STEPS // 2], frames[[0, -1]].flatten(0, 1)
@@ -259,37 +208,17 @@ def measure_interpolations(model: VAE, reference: Baseline, means: Tensor) -> Fi
             figures[f"{name}_sharpness"] = energy / reference.energy
         if reference.contrast:
             figures[f"{name}_contrast"] = float(contrast(middle).mean()) / reference.contrast
-        figures[f"{name}_distance"] = _distance(reference, middle, ends)
+        if len(reference.trained):
+            far, near = (
+                float(metrics.nearest_distance(reference.collect([x]), reference.trained).mean())
+                for x in (middle, ends)
+            )
+            figures[f"{name}_distance"] = far / near if near > 0 else None
     return figures
 
 
-def _distance(reference: Baseline, middle: Tensor, ends: Tensor) -> float | None:
-    """Compares how far pictures are from the nearest training picture."""
-    if not len(reference.trained):
-        return None
-    far, near = (
-        float(metrics.nearest_distance(reference.collect([x]), reference.trained).mean())
-        for x in (middle, ends)
-    )
-    return far / near if near > 0 else None
-
-
-KNOWN_PAIRS = 256
-"""How many mixes are held against the truth."""
-
-_ROW = 2**31
-"""A row of kittens that nobody trains on: their seed."""
-_WAVES, _AMPLITUDE = 3, 0.06
-
-
 class KnownPairs(NamedTuple):
-    """Pairs of images whose half-way one is known, each (N, C, *spatial), float.
-
-    Attributes:
-        first: One of each pair.
-        second: The other one.
-        middle: What is truly half-way.
-    """
+    """Pairs of images and what is truly half-way between them, each (N, C, *spatial), float."""
 
     first: Tensor
     second: Tensor
@@ -299,58 +228,45 @@ class KnownPairs(NamedTuple):
 def known_pairs(images: Images, generator: torch.Generator) -> dict[str, KnownPairs]:
     """Makes pairs of which the half-way image is known, by what they are.
 
-    Args:
-        images: The images held out.
-        generator: Source of the changes, on the CPU.
-
-    Returns:
-        "warped": images held out, each bent to and fro by the same waves, between which it is
-        half-way. And "halfway", if the images are the built-in kittens: two kittens, and the
-        kitten of their averaged factors.
+    "warped" are images, each bent to and fro by the same waves, between which it is half-way;
+    "halfway", if the images are the built-in kittens, two kittens and that of their averaged
+    factors.
     """
-    x = images[:KNOWN_PAIRS]
-    x = as_floats(x, torch.float32)
-    bend = _waves(len(x), tuple(x.shape[2:]), generator)
+    x = as_floats(images[:KNOWN_PAIRS], torch.float32)
     here = places(tuple(x.shape[2:]), torch.device("cpu"))
+    bend = _waves(len(x), here, generator)
     known = {"warped": KnownPairs(sample(x, here + bend), sample(x, here - bend), x)}
-    origin = getattr(images, "origin", None)
-    if origin is not None and origin.partition(":")[0] == "kittens":
-        drawn = draw_kitten_pairs(KNOWN_PAIRS, size=x.shape[-1], seed=_ROW)
+    if (getattr(images, "origin", None) or "").partition(":")[0] == "kittens":
+        drawn = draw_kitten_pairs(KNOWN_PAIRS, size=x.shape[-1], seed=ROW)
         known["halfway"] = KnownPairs(*(as_floats(torch.from_numpy(each)) for each in drawn))
     return known
 
 
 def measure_halfway(model: VAE, known: dict[str, KnownPairs]) -> Figures:
-    """Holds the middles of a model's mixes against the truth, by each method.
-
-    Args:
-        model: The model, in eval mode.
-        known: See `known_pairs`.
-    """
+    """Holds the middles of a model's mixes, by each method, against the truth of known pairs."""
     figures: Figures = {}
     for name, pairs in known.items():
         first, second = (model.encode(images).mean for images in pairs[:2])
         fade = (model.decode(first) + model.decode(second)).cpu() / 2
         rebuilt = model.decode(model.encode(pairs.middle).mean).cpu()
-        for method, path in (("slerp", slerp), ("lerp", lerp)):
+        for method, path in METHODS.items():
             middle = model.decode(path(first, second, 0.5)).cpu()
-            found = metrics.halfway_score(middle, fade, rebuilt, pairs.middle)
-            figures[f"{method}_{name}"] = None if math.isnan(found.score) else found.score
-            figures[f"{method}_{name}_error"] = found.mix
+            score, error, *_ = metrics.halfway_score(middle, fade, rebuilt, pairs.middle)
+            figures[f"{method}_{name}"] = None if math.isnan(score) else score
+            figures[f"{method}_{name}_error"] = error
     return figures
 
 
-def _waves(n: int, spatial: tuple[int, ...], generator: torch.Generator) -> Tensor:
-    """Draws smooth displacements that are sums of waves, (n, *spatial, d), in halves of a side.
+def _waves(n: int, here: Tensor, generator: torch.Generator) -> Tensor:
+    """Draws smooth displacements, sums of waves, of places (*spatial, d): (n, *spatial, d).
 
     A family of its own: what a model was trained to undo is not what it is asked.
     """
-    dims = len(spatial)
-    here = places(spatial, torch.device("cpu")).reshape(1, -1, dims)
-    total = torch.zeros(n, here.shape[1], dims)
-    for _ in range(_WAVES):
+    points, dims = here.flatten(0, -2), here.shape[-1]
+    total = torch.zeros(n, *points.shape)
+    for _ in range(WAVES):
         number = torch.randn(n, dims, 1, generator=generator) * 0.7
         start = 2 * math.pi * torch.rand(n, 1, 1, generator=generator)
-        push = _AMPLITUDE * torch.randn(n, 1, dims, generator=generator)
-        total += push * torch.sin(math.pi * here @ number + start)
-    return total.view(n, *spatial, dims)
+        push = AMPLITUDE * torch.randn(n, 1, dims, generator=generator)
+        total += push * torch.sin(math.pi * points @ number + start)
+    return total.view(n, *here.shape)

@@ -62,7 +62,6 @@ def random_features(images: Tensor) -> Tensor:
 
 
 def _describe(x: Tensor, filters: Tensor) -> Tensor:
-    """Maps one piece of pictures to its features."""
     parts = [_COLOUR / x.shape[1] ** 0.5 * _grid(x, 4)]
     for scale in _TEXTURE:
         if min(x.shape[2:]) <= _SIZE:
@@ -123,10 +122,8 @@ def frechet_distance(a: Tensor, b: Tensor) -> float:
     """
     for name, x in (("a", a), ("b", b)):
         check_rows(name, x, least=2)
-        if not bool(x.isfinite().all()):
-            raise ValueError(
-                f"`{name}` must be finite; {int((~x.isfinite()).sum())} values are not"
-            )
+        if count := int((~x.isfinite()).sum()):
+            raise ValueError(f"`{name}` must be finite; {count} values are not")
     if a.shape[1] != b.shape[1]:
         raise ValueError(
             f"`a` {tuple(a.shape)} and `b` {tuple(b.shape)} must have rows of one length"

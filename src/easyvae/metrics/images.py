@@ -8,6 +8,10 @@ from torch import Tensor
 
 from easyvae.core.checks import as_floats, as_int, check_images, check_same_shape, widest
 
+_SIGMA = 1.5
+_C1, _C2 = 0.01**2, 0.03**2  # (K1 L)^2 and (K2 L)^2, for values of a range L of 1
+_PIECE_VALUES = 1 << 18  # 2 MiB of float64: a piece and what comes of it stay in the cache
+
 
 def mse(images: Tensor, others: Tensor) -> Tensor:
     """Computes the mean squared error of each image: `mean((x - y)^2)`.
@@ -66,8 +70,7 @@ def laplacian_energy(images: Tensor) -> Tensor:
     `x[i - 1] - 2 x[i] + x[i + 1]`, at the positions that have all these neighbours.
 
     Args:
-        images: (N, C, *spatial), float in [0, 1] or uint8, at least 3 values along each
-            dimension.
+        images: (N, C, *spatial) with sizes of at least 3, float in [0, 1] or uint8.
 
     Returns:
         (N,), at least 0, in float64.
@@ -91,8 +94,7 @@ def sharpness(images: Tensor, originals: Tensor) -> float:
     correspond, so that it is a measure of samples too.
 
     Args:
-        images: (N, C, *spatial), float in [0, 1] or uint8, at least 3 values along each
-            dimension.
+        images: (N, C, *spatial) with sizes of at least 3, float in [0, 1] or uint8.
         originals: (M, C, *spatial), the same shape but for their number.
 
     Returns:
@@ -125,19 +127,11 @@ def sharpness(images: Tensor, originals: Tensor) -> float:
 
 def _laplacian(x: Tensor) -> Tensor:
     """Computes the Laplacian of (N, C, *spatial) at its inner positions."""
-    dims = range(2, x.ndim)
     total = torch.zeros((), dtype=x.dtype, device=x.device)
-    for dim in dims:
-        lines = x
-        for other in dims:
-            if other != dim:
-                lines = lines.narrow(other, 1, x.shape[other] - 2)
-        total = total + lines.diff(n=2, dim=dim)
+    for dim in range(2, x.ndim):
+        inner = [slice(None) if i in (0, 1, dim) else slice(1, -1) for i in range(x.ndim)]
+        total = total + x[tuple(inner)].diff(n=2, dim=dim)
     return total
-
-
-_SIGMA = 1.5
-_C1, _C2 = 0.01**2, 0.03**2  # (K1 L)^2 and (K2 L)^2, for values of a range L of 1
 
 
 def ssim(images: Tensor, others: Tensor, *, window: int = 11) -> Tensor:
@@ -163,7 +157,6 @@ def ssim(images: Tensor, others: Tensor, *, window: int = 11) -> Tensor:
         TypeError: If an argument is not a float or uint8 tensor.
 
     Example:
-        >>> import torch
         >>> images = torch.rand(2, 3, 16, 16)
         >>> ssim(images, images)
         tensor([1., 1.], dtype=torch.float64)
@@ -209,20 +202,13 @@ def _smooth(x: Tensor, weights: list[float]) -> Tensor:
     return x
 
 
-# 2 MiB of float64: a piece and what is computed from it stay in the cache.
-_PIECE_VALUES = 1 << 18
-
-
 def per_image(measure: Callable[..., Tensor], first: Tensor, *others: Tensor) -> Tensor:
-    """Applies a measure to some images at a time, in the widest dtype and on one device.
+    """Applies a measure to some images at a time, in the widest dtype of the first's device.
 
     Args:
-        measure: Takes pieces (n, C, *spatial) and returns (n,).
+        measure: Takes pieces (n, C, *spatial) of all tensors, and returns (n,).
         first: Images, (N, C, *spatial).
-        others: More tensors of that shape.
-
-    Returns:
-        The results, (N,), on the device of `first`.
+        others: More of that shape.
     """
     step = max(1, _PIECE_VALUES // first.shape[1:].numel())
     device, dtype = first.device, widest(first.device)

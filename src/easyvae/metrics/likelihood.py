@@ -162,7 +162,6 @@ def importance_weighted_log_likelihood(
 
     Example:
         >>> from easyvae import VAE
-        >>> from easyvae.metrics import bernoulli_log_likelihood
         >>> model, x = VAE(channels=[8], latent=2, image_size=8).eval(), torch.ones(4, 3, 8, 8)
         >>> def log_likelihood(z, x):
         ...     return bernoulli_log_likelihood(model.decoder(z), x)
@@ -191,11 +190,9 @@ def importance_weighted_log_likelihood(
         rows = slice(start, start + together)
         images = x[rows].to(device)
         # Image by image, whatever the chunk: what a generator gives depends on the sizes asked.
+        size = (samples, mean.shape[1])
         noise = torch.stack(
-            [
-                torch.randn(samples, mean.shape[1], generator=generator, device=source, dtype=wide)
-                for _ in range(len(images))
-            ]
+            [torch.randn(size, generator=generator, device=source, dtype=wide) for _ in images]
         ).to(device)  # (n, K, D)
         m, v = (part[rows, None].to(wide) for part in (mean, log_var))
         bound = torch.full((len(images),), -torch.inf, dtype=wide, device=device)

@@ -15,7 +15,7 @@ from easyvae.core.checks import (
     unit_for,
     widest,
 )
-from easyvae.metrics.images import mse, per_image
+from easyvae.metrics.images import mse
 
 
 def step_lengths(frames: Tensor) -> Tensor:
@@ -37,11 +37,15 @@ def step_lengths(frames: Tensor) -> Tensor:
         tensor([[0.1000],
                 [0.3000]], dtype=torch.float64)
     """
-    _check_frames(frames)
-    rows = frames.flatten(0, 1)  # (S N, C, *spatial): a frame and the next are N rows apart
-    n = frames.shape[1]
-    squares = per_image(lambda x, y: (x - y).square().flatten(1).mean(1), rows[n:], rows[:-n])
-    return squares.sqrt().reshape(len(frames) - 1, n)
+    check_tensor("frames", frames)
+    if frames.ndim not in (4, 5, 6) or len(frames) < 2:
+        raise ValueError(
+            f"`frames` {tuple(frames.shape)} must have the shape (S, N, C, *spatial) with at "
+            "least 2 frames; one path is frames[:, None]"
+        )
+    check_images("frames", frames[0])
+    errors = mse(frames[1:].flatten(0, 1), frames[:-1].flatten(0, 1))
+    return errors.sqrt().reshape(len(frames) - 1, frames.shape[1])
 
 
 def evenness(frames: Tensor) -> Tensor:
@@ -116,16 +120,6 @@ def nearest_distance(features: Tensor, reference: Tensor, *, chunk: int = 1024) 
     return torch.cat(nearest) * unit
 
 
-def _check_frames(frames: Tensor) -> None:
-    check_tensor("frames", frames)
-    if frames.ndim not in (4, 5, 6) or len(frames) < 2:
-        raise ValueError(
-            f"`frames` {tuple(frames.shape)} must have the shape (S, N, C, *spatial) with at "
-            "least 2 frames; one path is frames[:, None]"
-        )
-    check_images("frames", frames[0])
-
-
 class HalfWay(NamedTuple):
     """How near mixes come to the true half-way pictures: errors are mean squared ones, in [0, 1].
 
@@ -166,16 +160,15 @@ def halfway_score(mix: Tensor, fade: Tensor, rebuilt: Tensor, truth: Tensor) -> 
         TypeError: If a tensor is neither float nor uint8.
 
     Example:
-        >>> import torch
         >>> truth, fade = torch.zeros(2, 1, 4, 4), torch.full((2, 1, 4, 4), 0.2)
         >>> round(halfway_score(fade / 2, fade, truth, truth).score, 4)
         0.75
     """
     check_images("truth", truth)
-    errors = []
+    errors = {}
     for name, images in (("mix", mix), ("fade", fade), ("rebuilt", rebuilt)):
         check_same_shape((name, "truth"), images, truth)
-        errors.append(float(mse(images, truth).mean()))
-    e_mix, e_fade, e_rebuilt = errors
-    room = e_fade - e_rebuilt
-    return HalfWay((e_fade - e_mix) / room if room > 0 else math.nan, *errors)
+        errors[name] = float(mse(images, truth).mean())
+    room = errors["fade"] - errors["rebuilt"]
+    score = (errors["fade"] - errors["mix"]) / room if room > 0 else math.nan
+    return HalfWay(score, **errors)

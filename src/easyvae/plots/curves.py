@@ -1,11 +1,12 @@
 """Figures of numbers: of a training, and of models side by side."""
 
 from collections.abc import Mapping
+from itertools import cycle
 from typing import TYPE_CHECKING, Protocol
 
 from torch import Tensor
 
-from easyvae.plots.style import TRAINING, VALIDATION, colour, new_figure, tidy
+from easyvae.plots.style import COLOURS, TRAINING, VALIDATION, new_figure, tidy
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -14,11 +15,9 @@ if TYPE_CHECKING:
 class Columns(Protocol):
     """What can be drawn over the epochs: an `easyvae.History`, or a table of the same columns."""
 
-    def __len__(self) -> int:
-        """Returns the number of epochs."""
+    def __len__(self) -> int: ...
 
-    def __getitem__(self, column: str) -> list[float | int | None]:
-        """Returns a column, one value per epoch."""
+    def __getitem__(self, column: str) -> list[float | int | None]: ...
 
 
 def plot_history(history: Columns) -> "Figure":
@@ -26,9 +25,6 @@ def plot_history(history: Columns) -> "Figure":
 
     Args:
         history: What `fit` returned.
-
-    Returns:
-        The figure.
 
     Raises:
         ValueError: If the history has no epochs.
@@ -45,11 +41,9 @@ def plot_history(history: Columns) -> "Figure":
         raise ValueError("`history` has no epochs yet")
     figure = new_figure(11, 3.2)
     parts = {"loss": "loss", "reconstruction": "reconstruction", "kl": "KL divergence"}
+    uses = (("train", "training", TRAINING), ("val", "validation", VALIDATION))
     for axes, (part, name) in zip(figure.subplots(1, 3), parts.items(), strict=True):
-        for use, label, shade in (
-            ("train", "training", TRAINING),
-            ("val", "validation", VALIDATION),
-        ):
+        for use, label, shade in uses:
             values = history[f"{use}_{part}"]
             if values[0] is not None:
                 marker = "o" if len(values) < 3 else None
@@ -70,8 +64,7 @@ def plot_rate_distortion(points: Mapping[str, tuple[float, float]]) -> "Figure":
         points: The KL divergence and the mean squared error of each model, by its name.
 
     Returns:
-        The figure: KL divergence in nats to the right, mean squared error upwards. Models at the
-        lower left are better on both.
+        KL divergence in nats to the right, mean squared error upwards: lower left is better.
 
     Raises:
         ValueError: If there are no points.
@@ -84,18 +77,11 @@ def plot_rate_distortion(points: Mapping[str, tuple[float, float]]) -> "Figure":
         raise ValueError("`points` must hold at least one model")
     figure = new_figure(6, 4.2)
     axes = figure.add_subplot()
-    for i, (name, (rate, distortion)) in enumerate(points.items()):
-        axes.plot(rate, distortion, "o", color=colour(i), markersize=8)
-        axes.annotate(
-            name,
-            (rate, distortion),
-            xytext=(7, 5),
-            textcoords="offset points",
-            fontsize=9,
-            parse_math=False,
-        )
-    axes.set_xlabel("rate: KL divergence, nats per image")
-    axes.set_ylabel("distortion: mean squared error")
+    for (name, (rate, distortion)), colour in zip(points.items(), cycle(COLOURS), strict=False):
+        axes.plot(rate, distortion, "o", color=colour, markersize=8)
+        text = axes.annotate(name, (rate, distortion), (7, 5), textcoords="offset points")
+        text.set(fontsize=9, parse_math=False)
+    axes.set(xlabel="rate: KL divergence, nats per image", ylabel="distortion: mean squared error")
     axes.margins(0.15)
     tidy(axes)
     return figure
@@ -106,9 +92,6 @@ def plot_latents(kl_per_dimension: Mapping[str, Tensor]) -> "Figure":
 
     Args:
         kl_per_dimension: Each latent's average KL divergence in nats, (D,), by model.
-
-    Returns:
-        The figure.
 
     Raises:
         ValueError: If there are no models.
@@ -122,12 +105,10 @@ def plot_latents(kl_per_dimension: Mapping[str, Tensor]) -> "Figure":
         raise ValueError("`kl_per_dimension` must hold at least one model")
     figure = new_figure(6, 4.2)
     axes = figure.add_subplot()
-    for i, (name, values) in enumerate(kl_per_dimension.items()):
+    for (name, values), colour in zip(kl_per_dimension.items(), cycle(COLOURS), strict=False):
         ordered = values.sort(descending=True).values.clamp(min=1e-4)
-        axes.plot(range(1, len(ordered) + 1), ordered.tolist(), label=name, color=colour(i))
-    axes.set_yscale("log")
-    axes.set_xlabel("latents, the fullest first")
-    axes.set_ylabel("KL divergence, nats")
+        axes.plot(range(1, len(ordered) + 1), ordered.tolist(), label=name, color=colour)
+    axes.set(yscale="log", xlabel="latents, the fullest first", ylabel="KL divergence, nats")
     tidy(axes)
     axes.legend(frameon=False, fontsize=9)
     return figure

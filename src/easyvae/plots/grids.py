@@ -13,7 +13,9 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-_MARGIN = 0.04  # inches around it all
+MARGIN = 0.04  # inches around it all
+SIZES = (9, 8, 7, 6)  # of labels, in points
+SHARE = 0.92  # of a column's width, for its label: the rest keeps neighbours apart
 
 
 def plot_images(images: Tensor, *, columns: int | None = None, title: str = "") -> "Figure":
@@ -24,9 +26,6 @@ def plot_images(images: Tensor, *, columns: int | None = None, title: str = "") 
         columns: Images per row; by default the grid is about square.
         title: Written above.
 
-    Returns:
-        The figure.
-
     Raises:
         ValueError: If these are not images.
         ImportError: If matplotlib is not installed.
@@ -35,8 +34,7 @@ def plot_images(images: Tensor, *, columns: int | None = None, title: str = "") 
         >>> import torch
         >>> figure = plot_images(torch.rand(10, 3, 16, 16))
     """
-    count = len(images)
-    columns = columns or max(1, math.ceil(math.sqrt(count)))
+    columns = columns or max(1, math.ceil(math.sqrt(len(images))))
     return _plot_sheet(images, columns, title=title)
 
 
@@ -46,9 +44,6 @@ def plot_reconstructions(images: Tensor, reconstructions: Tensor) -> "Figure":
     Args:
         images: (n, C, H, W), uint8 or floats in [0, 1].
         reconstructions: The same shape.
-
-    Returns:
-        The figure.
 
     Raises:
         ValueError: If the shapes differ.
@@ -68,9 +63,6 @@ def plot_interpolation(frames: Tensor) -> "Figure":
 
     Args:
         frames: (S, C, H, W), or (S, N, C, H, W) for N strips, as `interpolate` returns them.
-
-    Returns:
-        The figure.
 
     Raises:
         ValueError: If these are not frames.
@@ -101,9 +93,6 @@ def plot_grid(
         column_labels: One per column, or none; long ones are wrapped.
         title: Written above.
 
-    Returns:
-        The figure.
-
     Raises:
         ValueError: If these are not rows of images, or there are too few or many labels.
         ImportError: If matplotlib is not installed.
@@ -114,18 +103,13 @@ def plot_grid(
     """
     if images.ndim != 5:
         raise ValueError(f"`images` {tuple(images.shape)} must be (rows, columns, C, H, W)")
-    for name, labels, count in (
-        ("row_labels", row_labels, images.shape[0]),
-        ("column_labels", column_labels, images.shape[1]),
-    ):
+    rows, columns = images.shape[:2]
+    both = (("row_labels", row_labels, rows), ("column_labels", column_labels, columns))
+    for name, labels, count in both:
         if labels and len(labels) != count:
             raise ValueError(f"`{name}` has {len(labels)} labels; there must be {count}, or none")
     return _plot_sheet(
-        images.flatten(0, 1),
-        images.shape[1],
-        title=title,
-        labels=row_labels,
-        column_labels=column_labels,
+        images.flatten(0, 1), columns, title=title, labels=row_labels, column_labels=column_labels
     )
 
 
@@ -148,8 +132,7 @@ def _plot_sheet(
     figure = new_figure(*size)
     axes = figure.add_axes((0, 0, 1, 1))
     axes.imshow(paper, interpolation="nearest" if height >= 32 else "none")
-    axes.set_xticks([])
-    axes.set_yticks([])
+    axes.set(xticks=[], yticks=[])
     if labels:
         places = [i * (height + gap) + (height - 1) / 2 for i in range(rows)]
         # A name with dollars is no formula.
@@ -174,30 +157,18 @@ def _make_room(figure: "Figure", axes: "Axes", size: tuple[float, float]) -> Non
     """
     figure.set_layout_engine("none")
     whole = figure.get_tightbbox()  # in inches
-    width, height = whole.width + 2 * _MARGIN, whole.height + 2 * _MARGIN
+    width, height = whole.width + 2 * MARGIN, whole.height + 2 * MARGIN
     figure.set_size_inches(width, height)
-    left, bottom = _MARGIN - whole.x0, _MARGIN - whole.y0
+    left, bottom = MARGIN - whole.x0, MARGIN - whole.y0
     axes.set_position((left / width, bottom / height, size[0] / width, size[1] / height))
 
 
-SIZES = (9, 8, 7, 6)
-"""Font sizes in points: the largest at which every word fits its column is taken."""
-
-SHARE = 0.92
-"""Of a column's width, for its label: the rest keeps neighbours apart."""
-
-
 def fit_labels(figure: "Figure", labels: Sequence[str], width: float) -> tuple[list[str], int]:
-    """Breaks labels into lines that are no wider than a column.
-
-    Args:
-        figure: Where they are to be drawn, which decides how wide a text is.
-        labels: What to draw, as it is: dollars are no formulas.
-        width: Of a column, in inches.
+    """Breaks labels into lines that are no wider than a column of so many inches.
 
     Returns:
-        The labels with their line breaks, and the font size. Where a word fits at no size, it is
-        broken too.
+        The labels with their line breaks, and the font size: the largest at which every word
+        fits. Where one fits at no size, it is broken too.
     """
     ruler = figure.text(0, 0, "", parse_math=False)
     room = SHARE * width * figure.dpi
@@ -220,14 +191,8 @@ def wrap(text: str, fits: Callable[[str], bool]) -> str:
     """Breaks a text into lines that fit: between words, and within one that is too long.
 
     Example:
-        >>> print(wrap("beta 0.005, fewer layers", lambda line: len(line) <= 11))
-        beta 0.005,
-        fewer
-        layers
-        >>> print(wrap("autoencoder", lambda line: len(line) <= 4))
-        auto
-        enco
-        der
+        >>> wrap("beta 0.005, autoencoder", lambda line: len(line) <= 6).splitlines()
+        ['beta', '0.005,', 'autoen', 'coder']
     """
     lines = [""]
     for word in text.split():

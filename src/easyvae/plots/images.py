@@ -13,8 +13,7 @@ from torch import Tensor
 from easyvae.core.checks import missing
 from easyvae.core.files import write_file
 
-MOST_PIXELS = 178_956_970
-"""Most pixels of a picture: one with more, Pillow takes for a decompression bomb."""
+MOST_PIXELS = 178_956_970  # a picture with more, Pillow takes for a decompression bomb
 
 
 def pair_rows(above: Tensor, below: Tensor) -> Tensor:
@@ -103,12 +102,10 @@ def save_animation(
         ImportError: If Pillow is not installed.
     """
     kind = _kind(path, {".gif": "GIF", ".webp": "WEBP"})
-    write_file(
-        path,
-        encode_animation(
-            frames, kind, seconds=seconds, scale=scale, there_and_back=there_and_back
-        ),
+    film = encode_animation(
+        frames, kind, seconds=seconds, scale=scale, there_and_back=there_and_back
     )
+    write_file(path, film)
 
 
 def encode_images(
@@ -120,24 +117,7 @@ def encode_images(
     gap: int = 2,
     **options: Any,
 ) -> bytes:
-    """Returns what `save_images` writes.
-
-    Args:
-        images: (n, C, H, W) with 1 or 3 channels, uint8 or floats in [0, 1].
-        kind: "PNG", "JPEG" or "WEBP".
-        columns: Images per row; all in one row by default.
-        scale: How many times larger than life, smoothly enlarged.
-        gap: Pixels between the images.
-        options: What else Pillow's writer of that kind is to know.
-
-    Raises:
-        ValueError: If these are not images.
-        ImportError: If Pillow is not installed.
-
-    Example:
-        >>> encode_images(torch.rand(2, 3, 16, 16))[1:4]
-        b'PNG'
-    """
+    """Returns what `save_images` writes; `options` are those of Pillow's writer of that kind."""
     data = io.BytesIO()
     paper = sheet(images, columns or len(images), gap=gap)
     _enlarge(paper, scale).save(data, kind, **options)
@@ -152,12 +132,7 @@ def encode_animation(
     scale: int = 1,
     there_and_back: bool = True,
 ) -> bytes:
-    """Returns what `save_animation` writes; `kind` is "GIF" or "WEBP".
-
-    Raises:
-        ValueError: If these are not images.
-        ImportError: If Pillow is not installed.
-    """
+    """Returns what `save_animation` writes; `kind` is "GIF" or "WEBP"."""
     images = [_enlarge(sheet(frame[None], 1), scale, len(frames)) for frame in to_bytes(frames)]
     if kind == "GIF":  # each frame's own colours, chosen once for both ways
         images = [image.convert("P", palette=1) for image in images]
@@ -167,9 +142,9 @@ def encode_animation(
     if there_and_back:
         images += images[-2:0:-1]
         durations += durations[-2:0:-1]
+    first, *more = images
     data = io.BytesIO()
-    more = images[1:]
-    images[0].save(data, kind, save_all=True, append_images=more, duration=durations, loop=0)
+    first.save(data, kind, save_all=True, append_images=more, duration=durations, loop=0)
     return data.getvalue()
 
 
@@ -186,11 +161,7 @@ def to_bytes(images: Tensor) -> Tensor:
 
 
 def check_pixels(count: int) -> None:
-    """Checks that a picture, or all frames of an animation, will not be too large to be of use.
-
-    Raises:
-        ValueError: If it has more pixels than Pillow takes for harmless when it opens a picture.
-    """
+    """Refuses more pixels, of a picture or of all frames, than Pillow would open again."""
     if count > MOST_PIXELS:
         raise ValueError(
             f"a picture of {count / 1e6:,.0f} megapixels is too large, {MOST_PIXELS / 1e6:.0f} "

@@ -10,15 +10,11 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 TRAINING, VALIDATION = "#2a6f97", "#d1495b"  # told apart by the colour-blind too
-_COLOURS = (TRAINING, VALIDATION, "#edae49", "#00798c", "#6a4c93", "#66a182", "#8d6346", "#4a4e69")
+COLOURS = (TRAINING, VALIDATION, "#edae49", "#00798c", "#6a4c93", "#66a182", "#8d6346", "#4a4e69")
 
 
 def new_figure(width: float, height: float) -> "Figure":
-    """Makes a figure of so many inches that pyplot does not keep.
-
-    Raises:
-        ImportError: If matplotlib is not installed.
-    """
+    """Makes a figure of so many inches that pyplot does not keep."""
     try:
         from matplotlib.figure import Figure
     except ImportError as error:
@@ -28,16 +24,16 @@ def new_figure(width: float, height: float) -> "Figure":
         """A figure that notebooks show without pyplot."""
 
         def _repr_png_(self) -> bytes:
-            data = io.BytesIO()
-            self.savefig(data, format="png")
-            return data.getvalue()
+            return encode_figure(self)
 
     return NotebookFigure(figsize=(width, height), layout="constrained", dpi=144)
 
 
-def colour(number: int) -> str:
-    """Returns the colour of the i-th of several lines or points."""
-    return _COLOURS[number % len(_COLOURS)]
+def encode_figure(figure: "Figure") -> bytes:
+    """Returns a PNG file of a figure."""
+    data = io.BytesIO()
+    figure.savefig(data, format="png")
+    return data.getvalue()
 
 
 def tidy(axes: "Axes") -> None:
