@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, IterableDataset
 
+from easyvae.core.checks import check_batch
 from easyvae.core.seeds import RandomState, generators_of
 from easyvae.data.decode import ImageError, picture_shape, quiet_pillow, to_pixels
 from easyvae.data.load import load_pictures
@@ -58,7 +59,7 @@ def checked_images(data: Any, shape: tuple[int, ...], *, first: int = 0) -> Tens
     images = _as_tensor(data)
     if shape[0] == 1 and images.ndim == len(shape) and tuple(images.shape[1:]) == shape[1:]:
         images = images.unsqueeze(1)  # (n, *spatial) -> (n, 1, *spatial)
-    check_shape(tuple(images.shape), shape)
+    check_batch("data", tuple(images.shape), shape)
     if len(images) == 0:
         raise ValueError(f"`data` (of shape {tuple(images.shape)}) holds no images")
     if images.dtype in _FLOATS:
@@ -97,50 +98,6 @@ def _check_finite(images: Tensor, first: int) -> None:
             raise ValueError(f"`data` must be finite but row {row} holds NaN or infinity")
 
 
-def check_shape(found: tuple[int, ...], shape: tuple[int, ...]) -> None:
-    """Checks that a batch is `(N, *shape)`.
-
-    Raises:
-        ValueError: it is not; the message says what would make it so.
-
-    Example:
-        >>> check_shape((100, 64, 64, 3), (3, 64, 64))
-        Traceback (most recent call last):
-            ...
-        ValueError: `data` (of shape (100, 64, 64, 3)) must be (N, 3, 64, 64): the channels come \
-last; move them with `.permute(0, 3, 1, 2)` (NumPy: `.transpose(0, 3, 1, 2)`)
-    """
-    if found[1:] == shape and len(found) == len(shape) + 1:
-        return
-    expected = ", ".join(str(size) for size in ("N", *shape))
-    raise ValueError(f"`data` (of shape {found}) must be ({expected}): {_fix(found, shape)}")
-
-
-def _fix(found: tuple[int, ...], shape: tuple[int, ...]) -> str:
-    """Returns what would turn a batch of one shape into one of the other."""
-    channels, spatial = shape[0], shape[1:]
-    if found == shape:
-        return "a single image needs a batch dimension: `data[None]`"
-    if found[1:] == spatial:
-        repeat = ", ".join(["-1", str(channels), *["-1"] * len(spatial)])
-        return f"the channels are missing; repeat one with `data[:, None].expand({repeat})`"
-    if len(found) != len(shape) + 1:
-        return f"{len(shape) + 1} dimensions are needed, not {len(found)}"
-    steps = []
-    if found[1:-1] == spatial or found[-1] == channels != found[1]:
-        axes = ", ".join(str(axis) for axis in (0, len(shape), *range(1, len(shape))))
-        steps.append(
-            f"the channels come last; move them with `.permute({axes})` "
-            f"(NumPy: `.transpose({axes})`)"
-        )
-        found = (found[0], found[-1], *found[1:-1])
-    if found[1] != channels:
-        steps.append(f"change the channels, or build the model with `in_channels={found[1]}`")
-    if found[2:] != spatial:
-        steps.append(f"resize the images, or build the model with `image_size={found[2:]}`")
-    return "; ".join(steps)
-
-
 _PROBE = 8
 """So many rows are read twice, to learn whether chance has a part in them."""
 
@@ -177,7 +134,7 @@ def as_pictures(data: Any, shape: Sequence[int], *, flip: bool = False) -> Pictu
     if isinstance(data, str | PathLike):
         return load_pictures(data, picture_shape(sizes), flip=flip)
     if isinstance(data, Pictures):
-        check_shape(tuple(data.images.shape), sizes)
+        check_batch("data", tuple(data.images.shape), sizes)
         if data.flip or not flip:
             return data
         return Pictures(
