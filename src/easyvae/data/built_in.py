@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from easyvae.data.cache import Cache, FileRows, cache_folder, memory_size
+from easyvae.data.cache import Cache, cache_folder, memory_size
 from easyvae.data.pictures import Pictures
 from easyvae.kittens import draw_kittens
 
@@ -104,26 +104,17 @@ def open_kittens(count: int, size: int) -> NDArray[np.uint8]:
     if count <= _FEW:
         return draw_kittens(count, size=size)[0]
     cache = Cache(cache_folder(), f"kittens:{count}", shape, [])
-    known = cache.load(_drawing())
-    if known is not None:
-        return known.images.numpy()
+    drawing = _drawing()
+    kept = cache.load(drawing)
+    if kept is not None:
+        return kept.images.numpy()
     drawn, _ = draw_kittens(count, size=size)
-    with suppress(OSError):  # where nothing can be kept, they are drawn again the next time
-        _keep(cache, drawn)
+    # Where nothing can be kept, they are drawn again the next time.
+    with suppress(OSError), cache.new_rows(drawn.nbytes) as rows:
+        for picture in drawn:
+            rows.append(picture)
+        cache.commit(rows, drawing)
     return drawn
-
-
-def _keep(cache: Cache, drawn: NDArray[np.uint8]) -> None:
-    part = cache.new_data(drawn.nbytes)
-    try:
-        with FileRows(part, drawn.shape[1:]) as rows:
-            for picture in drawn:
-                rows.append(picture)
-            digests = rows.complete()
-        cache.commit(part, digests, _drawing())
-    finally:
-        with suppress(OSError):
-            part.unlink(missing_ok=True)
 
 
 def _drawing() -> str:

@@ -1,14 +1,13 @@
-"""Decoded pictures kept on disk, memory-mapped, for as long as their source stays the same.
+"""The cache folder: what can be computed again, kept on disk under a checksum.
 
-A store is two files. `<key>.safetensors` describes it under a checksum: the digest of every image,
-the names, the report, and the name of the other, `<key>-<random>.bin`, which holds the pixels,
-`(N, C, H, W)` uint8. The key stands for the source, the shape and the options. The description is
-replaced in one step, after the data is complete and on the disk, so a reader sees the old store or
-the new one, never half of either; and since every store's data has a name of its own, another
-process may go on using the old one.
-
-A store is read with distrust: every image is compared with its digest before any is used, and
-whatever is wrong with either file, the store is as good as absent.
+A file is a safetensors file that is there whole or not at all, and is read with distrust: whatever
+is wrong with it, it is as good as absent. Decoded pictures are a store of two files, so that they
+can be memory-mapped. `<key>.safetensors` describes it: the digest of every image, the names, the
+report, and the name of the other, `<key>-<random>.bin`, which holds the pixels, `(N, C, H, W)`
+uint8. The key stands for the source, the shape and the options. The description is replaced in one
+step, after the data is complete and on the disk, so a reader sees the old store or the new one,
+never half of either; and since every store's data has a name of its own, another process may go on
+using the old one. Every image is compared with its digest before any is used.
 """
 
 import errno
@@ -21,12 +20,12 @@ import secrets
 import shutil
 import sys
 import time
-from collections.abc import Sequence
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import asdict
 from os import PathLike
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO, TypeVar
 
 import numpy as np
 import torch
@@ -34,22 +33,27 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from easyvae.core.files import flush_folder, open_regular
-from easyvae.core.tensor_file import TensorFile, open_tensors, write_tensors
+from easyvae.core.tensor_file import MAX_HEADER, TensorFile, open_tensors, write_tensors
 from easyvae.data.pictures import Pictures, Report, digest_bytes, digest_rows
 
 _FORMAT = 2
-_MAX_HEADER = 100_000_000  # of a description: it holds the names of all unreadable pictures
-# Names of what is being written: the folder may be anyone's, with other files in it.
-_LEFT = re.compile(
-    r"[0-9a-f]{32}-[0-9a-f]{16}\.bin\.part|\.[0-9a-f]{32}\.safetensors\.[0-9a-f]{16}\.tmp"
+_LONG_HEADER = 100_000_000  # of a description: it holds the names of all unreadable pictures
+_OF_THE_MIXER = r"(latents|mixture|map)-.+"
+# How many days files stay: half-written ones, and the mixer's after their last use. By their
+# names, since the folder may be anyone's, with other files in it.
+_DAYS = (
+    (re.compile(r"[0-9a-f]{32}-[0-9a-f]{16}\.bin\.part"), 1),
+    (re.compile(rf"\.([0-9a-f]{{32}}|{_OF_THE_MIXER})\.safetensors\.[0-9a-f]{{16}}\.tmp"), 1),
+    (re.compile(rf"{_OF_THE_MIXER}\.safetensors"), 30),
 )
-_DAY = 24 * 60 * 60
 # Linux's value, which Python has no name for before 3.14.
 _MAP_NORESERVE = 0x4000
 
+T = TypeVar("T")
+
 
 def cache_folder(cache: str | PathLike[str] | None = None) -> Path:
-    """Returns the folder for decoded pictures: `cache`, `$EASYVAE_CACHE` or `~/.cache/easyvae`.
+    """Returns the folder for all that is cached: `cache`, `$EASYVAE_CACHE` or `~/.cache/easyvae`.
 
     Where there is no home folder, it is one that cannot be written to.
     """
@@ -58,6 +62,56 @@ def cache_folder(cache: str | PathLike[str] | None = None) -> Path:
         return Path(chosen).expanduser()
     except RuntimeError:  # nobody's home
         return Path(os.devnull, "easyvae")
+
+
+def read_kept(
+    path: Path, read: Callable[[TensorFile], T | None], *, max_header: int = MAX_HEADER
+) -> T | None:
+    """Returns what `read` makes of a file in the cache folder.
+
+    Args:
+        path: The file.
+        read: Given the file once its header has been read. What it raises means no such file.
+        max_header: Largest header to read, in bytes.
+
+    Returns:
+        What it is; `None` if there is no file, or whatever is wrong with it.
+    """
+    try:
+        with open_tensors(path, max_header=max_header) as file:
+            made = read(file)
+        if made is not None:
+            with suppress(OSError):
+                os.utime(path)  # it is in use
+        return made
+    # Whatever is wrong with a file, its content can be computed again.
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        return None
+
+
+def keep(
+    path: Path,
+    tensors: Mapping[str, Tensor],
+    metadata: Mapping[str, Any],
+    *,
+    max_header: int = MAX_HEADER,
+) -> None:
+    """Writes a file in the cache folder, whole or not at all; removes what is there for too long.
+
+    Raises:
+        OSError: It cannot be written.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        write_tensors(path, tensors, metadata, max_header=max_header)
+    except ValueError as error:  # millions of unreadable pictures
+        raise OSError(errno.EFBIG, "the report is too long to be kept") from error
+    with suppress(OSError):
+        for other in path.parent.iterdir():
+            days = next((days for names, days in _DAYS if names.fullmatch(other.name)), None)
+            with suppress(OSError):
+                if days and time.time() - other.stat().st_mtime > days * 24 * 60 * 60:
+                    other.unlink()
 
 
 def memory_size() -> int:
@@ -93,21 +147,22 @@ class Cache:
         Args:
             fingerprint: of the source; a store of another one is none.
         """
-        try:
-            with open_tensors(self._description, max_header=_MAX_HEADER) as file:
-                if file.metadata["fingerprint"] != fingerprint:
-                    return None
-                digests, names = self._read(file)
-                report, data = _report(file.metadata["report"]), self._data(file.metadata)
-            pictures = self._map(data, digests, names, report)
-            whole = np.array_equal(digest_rows(pictures.images), digests)
-        # Whatever is wrong with a store, the pictures can be decoded again.
-        except (OSError, ValueError, KeyError, TypeError, AttributeError):
-            return None
-        return pictures if whole else None
 
-    def new_data(self, size: int) -> Path:
-        """Returns a name in the folder, which is made if need be, for data to be written to.
+        def read(file: TensorFile) -> Pictures | None:
+            if file.metadata["fingerprint"] != fingerprint:
+                return None
+            digests, names = _read_rows(file)
+            report = _report(file.metadata["report"])
+            return self._map(self._data(file), digests, names, report)
+
+        pictures = read_kept(self._description, read, max_header=_LONG_HEADER)
+        if pictures is not None and np.array_equal(digest_rows(pictures.images), pictures.digests):
+            return pictures
+        return None
+
+    @contextmanager
+    def new_rows(self, size: int) -> Iterator["FileRows"]:
+        """Opens a file in the folder for pictures, which is gone afterwards unless committed.
 
         Args:
             size: how many bytes there will be at most.
@@ -123,27 +178,33 @@ class Cache:
         if 2 * size > free:
             needs = f"{size / 1e9:,.1f} GB are over half of the {free / 1e9:,.1f} GB left there"
             raise OSError(errno.ENOSPC, needs)
-        return self.folder / f"{self._key}-{secrets.token_hex(8)}.bin.part"
+        part = self.folder / f"{self._key}-{secrets.token_hex(8)}.bin.part"
+        try:
+            with part.open("x+b") as file:
+                yield FileRows(file, self._shape)
+        finally:
+            with suppress(OSError):
+                part.unlink(missing_ok=True)
 
     def commit(
         self,
-        part: Path,
-        digests: NDArray[np.uint8],
+        rows: "FileRows",
         fingerprint: str,
         names: list[str] | None = None,
         report: Report | None = None,
     ) -> Pictures:
-        """Makes complete data the store, in place of the one before it.
+        """Makes the rows of a new file the store, in place of the one before it.
 
         Raises:
             OSError: It cannot be written; the store before is still there.
         """
-        data = part.with_suffix("")
-        part.replace(data)
+        digests = rows.complete()
+        data = rows.path.with_suffix("")
+        rows.path.replace(data)
         try:
             # Mapped before anyone can know of it: another process may replace it straight away.
             pictures = self._map(data, digests, names, report)
-            old = self._old()
+            old = read_kept(self._description, self._data, max_header=_LONG_HEADER)
             tensors = {"digests": torch.from_numpy(digests)}
             if names is not None:
                 text = "\0".join(names).encode("utf-8", "surrogatepass")
@@ -155,42 +216,21 @@ class Cache:
                 "report": None if report is None else asdict(report),
             }
             flush_folder(self.folder)
-            _write_description(self._description, tensors, metadata)
+            keep(self._description, tensors, metadata, max_header=_LONG_HEADER)
         except BaseException:
             data.unlink(missing_ok=True)
             raise
-        self._clean(old)
+        if old is not None:
+            with suppress(OSError):  # Windows keeps a file that is still mapped
+                old.unlink()
         return pictures
 
-    def _read(self, file: TensorFile) -> tuple[NDArray[np.uint8], list[str] | None]:
-        """Reads the digests, `(N, 16)`, and the names if there are any."""
-        kinds = {name: (e.dtype, len(e.shape)) for name, e in file.entries.items()}
-        digests = {"digests": (torch.uint8, 2)}
-        if kinds not in (digests, {**digests, "names": (torch.uint8, 1)}):
-            raise ValueError("not a description of a store")
-        tensors = file.read()
-        names = None
-        if "names" in tensors:
-            text = tensors["names"].numpy().tobytes().decode("utf-8", "surrogatepass")
-            names = text.split("\0")
-            if len(names) != len(tensors["digests"]):
-                raise ValueError("not as many names as images")
-        return tensors["digests"].numpy(), names
-
-    def _data(self, metadata: dict[str, Any]) -> Path:
+    def _data(self, file: TensorFile) -> Path:
         """Returns the path of the data: only what is this store's own is opened or removed."""
-        name: str = metadata["data"]
+        name: str = file.metadata["data"]
         if not re.fullmatch(rf"{self._key}-[0-9a-f]{{16}}\.bin", name):
             raise ValueError("not the data of this store")
         return self.folder / name
-
-    def _old(self) -> Path | None:
-        """Returns the path of the data of the store that is there, if one is."""
-        try:
-            with open_tensors(self._description, max_header=_MAX_HEADER) as file:
-                return self._data(file.metadata)
-        except (OSError, ValueError, KeyError, TypeError):
-            return None
 
     def _map(
         self,
@@ -206,20 +246,21 @@ class Cache:
         pixels = torch.from_numpy(stored.reshape(count, *self._shape))
         return Pictures(pixels, digests=digests, names=names, report=report)
 
-    def _clean(self, old: Path | None) -> None:
-        """Removes the data replaced, and what processes that were killed have left behind."""
-        left = (path for path in self.folder.iterdir() if _LEFT.fullmatch(path.name))
-        stale = [path for path in left if _age(path) > _DAY]
-        for path in [*stale, *([old] if old else [])]:
-            with suppress(OSError):  # Windows keeps a file that is still mapped
-                path.unlink()
 
-
-def _write_description(path: Path, tensors: dict[str, Tensor], metadata: dict[str, Any]) -> None:
-    try:
-        write_tensors(path, tensors, metadata, max_header=_MAX_HEADER)
-    except ValueError as error:  # millions of unreadable pictures
-        raise OSError(errno.EFBIG, "the report is too long to be kept") from error
+def _read_rows(file: TensorFile) -> tuple[NDArray[np.uint8], list[str] | None]:
+    """Reads the digests, `(N, 16)`, and the names if there are any."""
+    kinds = {name: (e.dtype, len(e.shape)) for name, e in file.entries.items()}
+    digests = {"digests": (torch.uint8, 2)}
+    if kinds not in (digests, {**digests, "names": (torch.uint8, 1)}):
+        raise ValueError("not a description of a store")
+    tensors = file.read()
+    names = None
+    if "names" in tensors:
+        text = tensors["names"].numpy().tobytes().decode("utf-8", "surrogatepass")
+        names = text.split("\0")
+        if len(names) != len(tensors["digests"]):
+            raise ValueError("not as many names as images")
+    return tensors["digests"].numpy(), names
 
 
 def _report(fields: Any) -> Report | None:
@@ -258,14 +299,6 @@ def _map_file(path: Path) -> NDArray[np.uint8]:
     return np.frombuffer(mapped, np.uint8)
 
 
-def _age(path: Path) -> float:
-    """Returns how many seconds ago a file was last written to."""
-    try:
-        return time.time() - path.stat().st_mtime
-    except OSError:
-        return 0.0
-
-
 class MemoryRows:
     """Pictures on their way into memory.
 
@@ -274,13 +307,11 @@ class MemoryRows:
 
     def __init__(self, limit: int, shape: tuple[int, int, int]) -> None:
         self._images = np.empty((limit, *shape), np.uint8)
-        self._digests = np.empty((limit, 16), np.uint8)
         self._count = 0
 
     def append(self, pixels: NDArray[np.uint8]) -> None:
         """Adds one picture, `(C, H, W)`."""
         self._images[self._count] = pixels
-        self._digests[self._count] = digest_bytes(pixels)
         self._count += 1
 
     def row(self, index: int) -> NDArray[np.uint8]:
@@ -290,25 +321,17 @@ class MemoryRows:
 
     def pictures(self, names: list[str], report: Report) -> Pictures:
         """Returns what was added."""
-        images = torch.from_numpy(self._images[: self._count])
-        digests = self._digests[: self._count]
-        return Pictures(images, digests=digests, names=names, report=report)
+        return Pictures(torch.from_numpy(self._images[: self._count]), names=names, report=report)
 
 
 class FileRows:
     """Pictures on their way into the data of a store."""
 
-    def __init__(self, path: Path, shape: tuple[int, int, int]) -> None:
-        self._file = path.open("x+b")
+    def __init__(self, file: BinaryIO, shape: tuple[int, ...]) -> None:
+        self.path = Path(file.name)
+        self._file = file
         self._shape = shape
-        self._row = int(np.prod(shape))
         self._digests = bytearray()
-
-    def __enter__(self) -> "FileRows":
-        return self
-
-    def __exit__(self, *error: object) -> None:
-        self._file.close()
 
     def append(self, pixels: NDArray[np.uint8]) -> None:
         """Adds one picture, `(C, H, W)`."""
@@ -317,13 +340,15 @@ class FileRows:
 
     def row(self, index: int) -> NDArray[np.uint8]:
         """Returns a picture added before."""
-        self._file.seek(index * self._row)
-        data = self._file.read(self._row)
+        size = int(np.prod(self._shape))
+        self._file.seek(index * size)
+        data = self._file.read(size)
         self._file.seek(0, os.SEEK_END)
         return np.frombuffer(data, np.uint8).reshape(self._shape)
 
     def complete(self) -> NDArray[np.uint8]:
         """Makes the disk hold all that was added; returns the digests, `(N, 16)`."""
-        self._file.flush()
-        os.fsync(self._file.fileno())
+        with self._file:  # Windows renames no open file
+            self._file.flush()
+            os.fsync(self._file.fileno())
         return np.frombuffer(self._digests, np.uint8).reshape(-1, 16)

@@ -5,7 +5,7 @@ import os
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import closing, suppress
+from contextlib import closing
 from os import PathLike
 from pathlib import Path
 from typing import Literal
@@ -143,21 +143,14 @@ class _Scan:
         return rows.pictures(names, report)
 
     def into_cache(self, store: Cache) -> Pictures:
-        part: Path | None = None
         try:
-            part = store.new_data(self.size)
-            with FileRows(part, self.shape) as rows:
+            with store.new_rows(self.size) as rows:
                 names, report = self._run(rows)
-                digests = rows.complete()
-            return store.commit(part, digests, self.found.fingerprint, names, report)
+                return store.commit(rows, self.found.fingerprint, names, report)
         except OSError as error:  # read-only, or full: reading a picture raises ImageError instead
             fault = error.strerror or str(error)
             folder = printable(str(store.folder))
             return self.into_memory(f"cannot write to {folder} ({fault})")
-        finally:
-            if part is not None:
-                with suppress(OSError):
-                    part.unlink(missing_ok=True)
 
     def _run(self, rows: MemoryRows | FileRows, note: str = "") -> tuple[list[str], Report]:
         """Puts every picture into `rows`; return the names of those in it, and the report."""
