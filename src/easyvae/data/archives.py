@@ -11,12 +11,10 @@ import os
 import re
 import stat
 import zipfile
-from collections.abc import Callable
 from pathlib import Path
 
-from easyvae.core.files import printable
-from easyvae.data.decode import MAX_BYTES, ImageError
-from easyvae.data.own_folders import RUN_FAULT, RunFolders
+from easyvae.data.candidates import RUN_FAULT, RunFolders, Source, is_hidden, is_picture
+from easyvae.data.decode import MAX_BYTES, ImageError, fault_of
 
 MAX_DIRECTORY = 32 * 2**20
 MAX_RATIO = 100
@@ -42,36 +40,20 @@ class _CappedFile(io.FileIO):
         return data
 
 
-class Archive:
+class Archive(Source):
     """The picture files in a zip archive, in the order of their names.
 
     Members that point outside the archive, links, hidden files and repeated names are skipped;
     encrypted, overlapping and unsupported ones are unreadable; archives within are ignored; the
     folders of runs are left out.
-    See `easyvae.data.sources.Source` for the attributes.
+
+    Raises:
+        ImageError: it is no zip archive, its table of contents is damaged or too long, or it is an
+            archive of a run.
     """
 
-    def __init__(
-        self, path: Path, *, is_picture: Callable[[str], bool], is_hidden: Callable[[str], bool]
-    ) -> None:
-        """Reads the table of contents.
-
-        Args:
-            path: the archive.
-            is_picture: whether a file's name is a picture's.
-            is_hidden: whether one part of a path is hidden.
-
-        Raises:
-            ImageError: it is no zip archive, its table of contents is damaged or too long, or it
-                is an archive of a run.
-        """
-        self.path = path
-        self.names: list[str] = []
-        self.size = 0
-        self.unreadable: list[tuple[str, str]] = []
-        self.skipped: list[tuple[str, str]] = []
-        self.ignored = 0
-        self.runs = 0
+    def __init__(self, path: Path) -> None:
+        super().__init__(path)
         self._file = _CappedFile(path, opener=_open)
         try:
             self.fingerprint = archive_fingerprint(path)
@@ -80,9 +62,7 @@ class Archive:
         # zipfile raises anything over a damaged archive, struct.error and UnicodeDecodeError too.
         except Exception as error:
             self._file.close()
-            raise ImageError(
-                path, f"not a readable zip archive: {printable(' '.join(str(error).split()))}"
-            ) from error
+            raise ImageError(path, f"not a readable zip archive: {fault_of(error)}") from error
         self._members: dict[str, zipfile.ZipInfo] = {}
         runs = RunFolders(_slashed(member.filename) for member in members)
         self.runs = len(runs)
@@ -92,16 +72,10 @@ class Archive:
         overlapping = _overlapping(members, self._zip.start_dir)
         for member in members:
             if _slashed(member.filename) not in runs:
-                self._sort_in(member, member in overlapping, is_picture, is_hidden)
+                self._sort_in(member, member in overlapping)
         self.names = sorted(self._members)
 
-    def _sort_in(
-        self,
-        member: zipfile.ZipInfo,
-        overlaps: bool,
-        is_picture: Callable[[str], bool],
-        is_hidden: Callable[[str], bool],
-    ) -> None:
+    def _sort_in(self, member: zipfile.ZipInfo, overlaps: bool) -> None:
         """Decides whether a member is a candidate, unreadable, skipped or ignored."""
         name = member.filename
         parts = re.split(r"[/\\]", name)
@@ -150,9 +124,7 @@ class Archive:
         except ImageError:
             raise
         except Exception as error:  # as above: zlib.error, EOFError, BadZipFile, OSError and more
-            raise ImageError(
-                full_name, f"damaged archive member: {printable(' '.join(str(error).split()))}"
-            ) from error
+            raise ImageError(full_name, f"damaged archive member: {fault_of(error)}") from error
         if total != member.file_size:
             raise ImageError(full_name, f"holds {total} bytes but claims {member.file_size}")
         return b"".join(chunks)
@@ -195,10 +167,7 @@ def _overlapping(members: list[zipfile.ZipInfo], end: int) -> set[zipfile.ZipInf
     return {
         member
         for member, limit in zip(ordered, ends, strict=True)
-        if member.header_offset + _least_size(member) > limit
+        # At least so long: its local header may hold extra fields besides.
+        if limit
+        < member.header_offset + _LOCAL_HEADER + len(member.orig_filename) + member.compress_size
     }
-
-
-def _least_size(member: zipfile.ZipInfo) -> int:
-    """Returns how long a member is at least: its local header may hold extra fields besides."""
-    return _LOCAL_HEADER + len(member.orig_filename) + member.compress_size

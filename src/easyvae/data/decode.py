@@ -106,6 +106,11 @@ class ImageError(ValueError):
         return f"{printable(self.path)}: {self.fault}"
 
 
+def fault_of(error: Exception) -> str:
+    """Returns what an error of another library says, in one printable line."""
+    return printable(" ".join(str(error).split()) or type(error).__name__)
+
+
 def read_image(
     source: str | PathLike[str] | bytes,
     shape: Sequence[int],
@@ -236,8 +241,7 @@ def open_picture(
             raise ImageError(name, "not a JPEG, PNG or WEBP picture") from error
         # Any exception at all can come out of a decoder fed with hostile bytes.
         except Exception as error:
-            fault = " ".join(str(error).split()) or type(error).__name__
-            raise ImageError(name, f"cannot be decoded: {printable(fault)}") from error
+            raise ImageError(name, f"cannot be decoded: {fault_of(error)}") from error
 
 
 def to_pixels(

@@ -16,9 +16,10 @@ from numpy.typing import NDArray
 from easyvae.core.checks import as_path
 from easyvae.core.files import printable
 from easyvae.data.cache import Cache, FileRows, MemoryRows, cache_folder, memory_size
+from easyvae.data.candidates import Source
 from easyvae.data.decode import ImageError, import_pillow, picture_shape, quiet_pillow, read_image
 from easyvae.data.pictures import Pictures, Report, counted, listed
-from easyvae.data.sources import Source, early_fingerprint, open_source
+from easyvae.data.sources import early_fingerprint, open_source
 
 # A store, or a source, of more bytes than this is worth a file in the cache folder.
 CACHED_FROM = 64 * 2**20
