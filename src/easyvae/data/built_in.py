@@ -28,10 +28,6 @@ def kittens_in(path: str) -> int | None:
 
     Raises:
         ValueError: If N is not a number from 1 to 999,999,999.
-
-    Example:
-        >>> kittens_in("kittens"), kittens_in("kittens:12"), kittens_in("./kittens")
-        (5000, 12, None)
     """
     name, colon, count = path.partition(":")
     if name != "kittens":

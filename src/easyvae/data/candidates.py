@@ -70,26 +70,16 @@ def is_hidden(name: str) -> bool:
 
 
 def is_run(names: Iterable[str]) -> bool:
-    """Returns whether a folder with these files and folders in it is a run's or a comparison's.
-
-    Example:
-        >>> is_run(["run.json", "model.safetensors", "curves.png"]), is_run(["run.json", "1.png"])
-        (True, False)
-    """
+    """Returns whether a folder with these files and folders in it is a run's or a comparison's."""
     marks = _MARKS.intersection(names)
     return any(pair <= marks for pair in _PAIRS)
 
 
 class RunFolders:
-    """The folders of runs and comparisons in an archive.
+    """The folders of runs and comparisons in an archive; a name within one of them is `in` it.
 
     Args:
-        names: of its members, with slashes.
-
-    Example:
-        >>> runs = RunFolders(["a/1.png", "b/run.json", "b/model.safetensors", "b/curves.png"])
-        >>> len(runs), "a/1.png" in runs, "b/curves.png" in runs
-        (1, False, True)
+        names: of the archive's members, with slashes.
     """
 
     def __init__(self, names: Iterable[str]) -> None:
@@ -99,24 +89,21 @@ class RunFolders:
         keys = ((name, name.rpartition("/")[2]) for name in ordered)
         for folder in sorted(name[: -len(key)] for name, key in keys if key in _KEYS):
             inside = (mark for mark in _MARKS if _has(ordered, folder + mark))
-            if is_run(inside) and not self._folders_above(folder):
+            if is_run(inside) and folder not in self:
                 self._folders.append(folder)
 
     def __len__(self) -> int:
         return len(self._folders)
 
     def __contains__(self, name: str) -> bool:
-        return self._folders_above(name)
+        # None is within another, so the last before the name is the only one that it can be in.
+        at = bisect_left(self._folders, name)
+        return any(name.startswith(folder) for folder in self._folders[max(0, at - 1) : at + 1])
 
     @property
     def whole(self) -> bool:
         """Whether the archive is itself such a folder."""
         return self._folders == [""]
-
-    def _folders_above(self, name: str) -> bool:
-        # None is within another, so the last before the name is the only one that it can be in.
-        at = bisect_left(self._folders, name)
-        return any(name.startswith(folder) for folder in self._folders[max(0, at - 1) : at + 1])
 
 
 def _has(ordered: list[str], name: str) -> bool:

@@ -121,7 +121,7 @@ def _reduce_png(data: bytes) -> bytes:
 
 
 def _take(wanted: list[tuple[bytes, bytes]], kind: bytes, content: memoryview) -> bool:
-    """Tells whether a part is wanted, and if so takes it off the list: one is enough."""
+    """Returns whether a part is wanted, and if so takes it off the list: one is enough."""
     for entry in wanted:
         if entry[0] == kind and content[: len(entry[1])] == entry[1]:
             wanted.remove(entry)

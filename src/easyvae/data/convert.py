@@ -33,20 +33,19 @@ def check_range(pictures: Pictures, low: float = 0.0, high: float = 1.0) -> None
     if not images.is_floating_point():
         return
     ranges = [torch.aminmax(images[piece]) for piece in pieces(images)]
-    least = min(float(found.min) for found in ranges)
-    most = max(float(found.max) for found in ranges)
+    least, most = min(float(each.min) for each in ranges), max(float(each.max) for each in ranges)
     if least < low or most > high:
         fix = (
             "divide them by 255, or give them as uint8"
             if least >= 0 and 2 < most <= 255
             else 'rescale them, or build the model with output="identity"'
         )
-        found = f"{least:.6g} to {most:.6g}"
-        raise ValueError(f"`data` must be in [{low:g}, {high:g}] but ranges from {found}: {fix}")
+        span = f"from {least:.6g} to {most:.6g}"
+        raise ValueError(f"`data` must be in [{low:g}, {high:g}] but ranges {span}: {fix}")
 
 
 def checked_images(data: Any, shape: tuple[int, ...], *, first: int = 0) -> Tensor:
-    """Returns a batch as `(n, *shape)` on the CPU, uint8 or finite float32, or say what is wrong.
+    """Returns a batch as `(n, *shape)` on the CPU, uint8 or finite float32, or refuses it.
 
     Args:
         data: a tensor or array.
@@ -172,7 +171,7 @@ def read_rows(data: Any, shape: tuple[int, ...]) -> Tensor:
 
 
 def _warn_of_chance(data: Any, images: Tensor, shape: tuple[int, ...]) -> None:
-    """Says so if a second reading of the first rows, by other chance, gives other images."""
+    """Warns if a second reading of the first rows, by other chance, gives other images."""
     with RandomState(1).active():
         again = [_row_image(data[index], shape, index) for index in range(len(images))]
     if not torch.equal(torch.cat(again), images):
@@ -240,7 +239,7 @@ def _rows(data: Any) -> Iterable[Any]:
 
 
 def _is_indexed(data: Any) -> bool:
-    """Tells whether rows can be read by their numbers, in any order and again."""
+    """Whether rows can be read by their numbers, in any order and again."""
     indexed = hasattr(data, "__len__") and hasattr(data, "__getitem__")
     return indexed and not isinstance(data, IterableDataset)
 

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 
 def import_pillow() -> ModuleType:
-    """Returns `PIL.Image`, or say how to install it."""
+    """Returns `PIL.Image`, or says how to install it."""
     try:
         from PIL import Image
     except ImportError as error:
@@ -184,11 +184,7 @@ def read_file(path: str | PathLike[str]) -> bytes:
 
 
 def picture_shape(shape: Sequence[int]) -> tuple[int, int, int]:
-    """Returns `shape` as a tuple, once it is known to be one that a picture file can fill.
-
-    Raises:
-        ValueError: it is not (1 or 3, height, width).
-    """
+    """Returns `shape` as a tuple, if it is one that a picture file can fill, or refuses it."""
     sizes = tuple(shape)
     if len(sizes) != 3 or sizes[0] not in (1, 3) or min(sizes) < 1:
         raise ValueError(
@@ -202,7 +198,7 @@ def picture_shape(shape: Sequence[int]) -> tuple[int, int, int]:
 def open_picture(
     data: bytes, name: str, *, at_least: int | None = None, max_pixels: int = MAX_PIXELS
 ) -> Iterator["Image.Image"]:
-    """Decodes a picture file's bytes, and turn whatever goes wrong with it into an `ImageError`.
+    """Decodes a picture file's bytes; whatever goes wrong with it becomes an `ImageError`.
 
     Args:
         data: the file's content.

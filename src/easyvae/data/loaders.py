@@ -209,11 +209,7 @@ def split_loader(
 
 
 def _batches_in(loader: "DataLoader[Any]") -> int:
-    """Returns how many batches a loader makes of all its rows.
-
-    Raises:
-        ValueError: If it cannot tell.
-    """
+    """Returns how many batches a loader makes of all its rows, or refuses one that cannot tell."""
     try:
         return len(loader)
     except TypeError as error:

@@ -4,6 +4,7 @@ import hashlib
 import os
 import zipfile
 from collections.abc import Iterator
+from contextlib import suppress
 from os import PathLike
 from pathlib import Path
 
@@ -19,15 +20,6 @@ def open_source(path: str | PathLike[str]) -> Source:
     Raises:
         ImageError: there is nothing at `path`, it is none of these, or it is itself the folder of
             a run.
-
-    Example:
-        >>> import tempfile
-        >>> folder = Path(tempfile.mkdtemp())
-        >>> for name in ("b.jpg", "a.PNG", "notes.txt", ".hidden.jpg"):
-        ...     _ = (folder / name).write_bytes(b"?")
-        >>> source = open_source(folder)
-        >>> source.names, source.ignored
-        (['a.PNG', 'b.jpg'], 1)
     """
     path = as_path("source", path)
     try:
@@ -46,14 +38,11 @@ def open_source(path: str | PathLike[str]) -> Source:
     raise ImageError(path, "neither a folder, a zip archive nor a JPEG, PNG or WEBP picture")
 
 
-def early_fingerprint(path: str | PathLike[str]) -> str | None:
+def early_fingerprint(path: Path) -> str | None:
     """Returns the fingerprint of an archive, unopened; `None` for all that has to be walked."""
-    path = Path(path)
-    try:
+    with suppress(OSError, ValueError):  # opening it will report it
         if path.suffix.lower() == ".zip" and path.is_file():
             return archive_fingerprint(path)
-    except (OSError, ValueError):  # opening it will report it
-        pass
     return None
 
 
@@ -112,18 +101,16 @@ class Folder(Source):
                     inner.append(name + "/")
                 elif is_picture(entry.name):
                     self.names.append(name)
-                    yield name, self._status(entry)
+                    try:
+                        status = entry.stat()
+                    except OSError:  # a dangling link: reading it will report it
+                        yield name, None
+                    else:
+                        self.size += status.st_size
+                        yield name, status
                 else:
                     self.ignored += 1
             folders.extend(reversed(inner))
-
-    def _status(self, entry: "os.DirEntry[str]") -> os.stat_result | None:
-        try:
-            status = entry.stat()
-        except OSError:  # a dangling link: reading it will report it
-            return None
-        self.size += status.st_size
-        return status
 
 
 def _is_folder(entry: "os.DirEntry[str]") -> bool:
