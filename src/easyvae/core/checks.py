@@ -212,11 +212,9 @@ def _shape_fix(name: str, got: tuple[int, ...], shape: tuple[int, ...]) -> str:
         )
         first, sizes = sizes[-1], (first, *sizes[:-1])
     if first != channels:
-        how = ""
-        if first == 1 and not single:
-            how = f"by `{repeated}`, "
-        elif first > channels >= 3 and not single:
-            how = f"by `[:, :{channels}]`, "
+        how = f"by `{repeated}`, " if first == 1 else ""
+        how = f"by `[:, :{channels}]`, " if first > channels >= 3 else how
+        how = "" if single else how
         steps.append(f"change the channels, {how}or build the model with `in_channels={first}`")
     if sizes != spatial:
         size = sizes[0] if len(sizes) == 2 and sizes[0] == sizes[1] else sizes

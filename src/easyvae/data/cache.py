@@ -13,6 +13,7 @@ using the old one. Every image is compared with its digest before any is used.
 import errno
 import hashlib
 import json
+import math
 import mmap
 import os
 import re
@@ -23,6 +24,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import asdict
+from itertools import chain
 from os import PathLike
 from pathlib import Path
 from typing import Any, BinaryIO, TypeVar
@@ -46,6 +48,8 @@ _DAYS = (
     (re.compile(rf"\.([0-9a-f]{{32}}|{_OF_THE_MIXER})\.safetensors\.[0-9a-f]{{16}}\.tmp"), 1),
     (re.compile(rf"{_OF_THE_MIXER}\.safetensors"), 30),
 )
+# Of the tensors in a description: `(N, 16)`, and text.
+_KINDS = {"digests": (torch.uint8, (16,)), "names": (torch.uint8, ())}
 # Linux's value, which Python has no name for before 3.14.
 _MAP_NORESERVE = 0x4000
 
@@ -151,9 +155,19 @@ class Cache:
         def read(file: TensorFile) -> Pictures | None:
             if file.metadata["fingerprint"] != fingerprint:
                 return None
-            digests, names = _read_rows(file)
+            kinds = {name: (entry.dtype, entry.shape[1:]) for name, entry in file.entries.items()}
+            if kinds != {name: _KINDS[name] for name in ("digests", *kinds)}:
+                raise ValueError("not a description of a store")
+            tensors = file.read()
+            digests, names = tensors["digests"].numpy(), None
+            if "names" in tensors:
+                text = tensors["names"].numpy().tobytes().decode("utf-8", "surrogatepass")
+                names = text.split("\0")
+                if len(names) != len(digests):
+                    raise ValueError("not as many names as images")
             report = _report(file.metadata["report"])
-            return self._map(self._data(file), digests, names, report)
+            images = self._map(self._data(file), len(digests))
+            return Pictures(images, digests=digests, names=names, report=report)
 
         pictures = read_kept(self._description, read, max_header=_LONG_HEADER)
         if pictures is not None and np.array_equal(digest_rows(pictures.images), pictures.digests):
@@ -203,7 +217,7 @@ class Cache:
         rows.path.replace(data)
         try:
             # Mapped before anyone can know of it: another process may replace it straight away.
-            pictures = self._map(data, digests, names, report)
+            images = self._map(data, len(digests))
             old = read_kept(self._description, self._data, max_header=_LONG_HEADER)
             tensors = {"digests": torch.from_numpy(digests)}
             if names is not None:
@@ -223,7 +237,7 @@ class Cache:
         if old is not None:
             with suppress(OSError):  # Windows keeps a file that is still mapped
                 old.unlink()
-        return pictures
+        return Pictures(images, digests=digests, names=names, report=report)
 
     def _data(self, file: TensorFile) -> Path:
         """Returns the path of the data: only what is this store's own is opened or removed."""
@@ -232,71 +246,37 @@ class Cache:
             raise ValueError("not the data of this store")
         return self.folder / name
 
-    def _map(
-        self,
-        data: Path,
-        digests: NDArray[np.uint8],
-        names: list[str] | None,
-        report: Report | None,
-    ) -> Pictures:
-        count, row = len(digests), int(np.prod(self._shape))
-        stored = _map_file(data)
-        if len(stored) != count * row or digests.shape != (count, 16):
-            raise ValueError(f"{data} holds {len(stored)} bytes, not {count * row}")
-        pixels = torch.from_numpy(stored.reshape(count, *self._shape))
-        return Pictures(pixels, digests=digests, names=names, report=report)
+    def _map(self, data: Path, count: int) -> Tensor:
+        """Returns images in a copy-on-write file: writing to them never reaches it.
 
-
-def _read_rows(file: TensorFile) -> tuple[NDArray[np.uint8], list[str] | None]:
-    """Reads the digests, `(N, 16)`, and the names if there are any."""
-    kinds = {name: (e.dtype, len(e.shape)) for name, e in file.entries.items()}
-    digests = {"digests": (torch.uint8, 2)}
-    if kinds not in (digests, {**digests, "names": (torch.uint8, 1)}):
-        raise ValueError("not a description of a store")
-    tensors = file.read()
-    names = None
-    if "names" in tensors:
-        text = tensors["names"].numpy().tobytes().decode("utf-8", "surrogatepass")
-        names = text.split("\0")
-        if len(names) != len(tensors["digests"]):
-            raise ValueError("not as many names as images")
-    return tensors["digests"].numpy(), names
+        Read-only memory would do, but torch warns of it and a stray write would end the process.
+        """
+        with open_regular(data) as file:
+            if sys.platform == "linux":
+                # NORESERVE, or Linux refuses a private mapping larger than its memory.
+                flags = mmap.MAP_PRIVATE | _MAP_NORESERVE
+                mapped = mmap.mmap(file.fileno(), 0, flags, mmap.PROT_READ | mmap.PROT_WRITE)
+            else:
+                mapped = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_COPY)
+        return torch.from_numpy(np.frombuffer(mapped, np.uint8).reshape(count, *self._shape))
 
 
 def _report(fields: Any) -> Report | None:
-    """Returns the report from JSON, where its tuples have become lists.
-
-    Raises:
-        ValueError: It is none; so do a few other kinds of errors.
-    """
+    """Returns the report from JSON, where its tuples have become lists, or raises an error."""
     if fields is None:
         return None
     for key in ("unreadable", "skipped"):
         fields[key] = tuple((name, reason) for name, reason in fields[key])
-        if not all(isinstance(text, str) for pair in fields[key] for text in pair):
-            raise ValueError("not a report")
     report = Report(**fields)
     counts = report.pictures, report.copies, report.ignored, report.runs
-    if not all(type(count) is int and count >= 0 for count in counts):
-        raise ValueError("not a report")
-    if type(report.dropped) is not bool or type(report.note) is not str:
+    texts = report.note, *chain(*report.unreadable, *report.skipped)
+    if not (
+        all(type(count) is int and count >= 0 for count in counts)
+        and all(type(text) is str for text in texts)
+        and type(report.dropped) is bool
+    ):
         raise ValueError("not a report")
     return report
-
-
-def _map_file(path: Path) -> NDArray[np.uint8]:
-    """Returns a file as a copy-on-write array: writing to it never reaches the file.
-
-    Read-only memory would do, but torch warns of it and a stray write would end the process.
-    """
-    with open_regular(path) as file:
-        if sys.platform == "linux":
-            # NORESERVE, or Linux refuses a private mapping larger than its memory.
-            flags = mmap.MAP_PRIVATE | _MAP_NORESERVE
-            mapped = mmap.mmap(file.fileno(), 0, flags, mmap.PROT_READ | mmap.PROT_WRITE)
-        else:
-            mapped = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_COPY)
-    return np.frombuffer(mapped, np.uint8)
 
 
 class MemoryRows:
@@ -314,10 +294,9 @@ class MemoryRows:
         self._images[self._count] = pixels
         self._count += 1
 
-    def row(self, index: int) -> NDArray[np.uint8]:
-        """Returns a picture added before."""
-        pixels: NDArray[np.uint8] = self._images[index]
-        return pixels
+    def repeat(self, index: int) -> None:
+        """Adds a picture added before."""
+        self.append(self._images[index])
 
     def pictures(self, names: list[str], report: Report) -> Pictures:
         """Returns what was added."""
@@ -330,7 +309,7 @@ class FileRows:
     def __init__(self, file: BinaryIO, shape: tuple[int, ...]) -> None:
         self.path = Path(file.name)
         self._file = file
-        self._shape = shape
+        self._size = math.prod(shape)
         self._digests = bytearray()
 
     def append(self, pixels: NDArray[np.uint8]) -> None:
@@ -338,13 +317,12 @@ class FileRows:
         self._file.write(pixels.data)
         self._digests += digest_bytes(pixels).tobytes()
 
-    def row(self, index: int) -> NDArray[np.uint8]:
-        """Returns a picture added before."""
-        size = int(np.prod(self._shape))
-        self._file.seek(index * size)
-        data = self._file.read(size)
+    def repeat(self, index: int) -> None:
+        """Adds a picture added before."""
+        self._file.seek(index * self._size)
+        pixels = np.frombuffer(self._file.read(self._size), np.uint8)
         self._file.seek(0, os.SEEK_END)
-        return np.frombuffer(data, np.uint8).reshape(self._shape)
+        self.append(pixels)
 
     def complete(self) -> NDArray[np.uint8]:
         """Makes the disk hold all that was added; returns the digests, `(N, 16)`."""

@@ -98,7 +98,7 @@ def _reduce_jpeg(data: bytes) -> bytes:
         if needed or _take(wanted, bytes([marker]), view[at + 2 : end]):
             kept.append(view[begin:end])
         at = end
-    raise _too_many_parts("segments")
+    raise ValueError(f"more than {MAX_PARTS:,} segments, and real pictures have far fewer")
 
 
 def _reduce_png(data: bytes) -> bytes:
@@ -117,7 +117,7 @@ def _reduce_png(data: bytes) -> bytes:
         if critical or _take(wanted, kind, view[at + 8 : end - 4]):
             kept.append(view[at:end])
         at = end
-    raise _too_many_parts("chunks")
+    raise ValueError(f"more than {MAX_PARTS:,} chunks, and real pictures have far fewer")
 
 
 def _take(wanted: list[tuple[bytes, bytes]], kind: bytes, content: memoryview) -> bool:
@@ -127,7 +127,3 @@ def _take(wanted: list[tuple[bytes, bytes]], kind: bytes, content: memoryview) -
             wanted.remove(entry)
             return True
     return False
-
-
-def _too_many_parts(what: str) -> ValueError:
-    return ValueError(f"more than {MAX_PARTS:,} {what}, and real pictures have far fewer")

@@ -90,18 +90,16 @@ def load_pictures(
         raise ValueError(f'`on_error` (={on_error!r}) must be "skip" or "raise"')
     import_pillow()
     root = as_path("source", source)
-
-    def store() -> Cache:
-        return Cache(cache_folder(cache), str(Path(source).absolute()), shape, [copies])
-
+    origin = str(Path(source).absolute())
+    store = Cache(cache_folder(cache), origin, shape, [copies])
     # An archive's table of contents takes seconds to read: not where the store is there.
     early = early_fingerprint(root)
-    pictures = store().load(early) if early is not None else None
+    pictures = store.load(early) if early is not None else None
     if pictures is None:
         with closing(open_source(source)) as opened:
             scan = _Scan(opened, root, shape, copies == "drop", on_error == "raise", progress)
             if max(scan.size, opened.size) > CACHED_FROM:
-                pictures = store().load(opened.fingerprint) or scan.into_cache(store())
+                pictures = store.load(opened.fingerprint) or scan.into_cache(store)
             else:
                 pictures = scan.into_memory()
             root = opened.path
@@ -109,7 +107,7 @@ def load_pictures(
         name, fault = pictures.report.unreadable[0]  # of a store that an earlier call cached
         raise ImageError(root / name, fault)
     pictures.flip = flip
-    pictures.origin = str(Path(source).absolute())
+    pictures.origin = origin
     return pictures
 
 
@@ -174,7 +172,7 @@ class _Scan:
                 copies += 1
                 if not self.drop:
                     names.append(name)
-                    rows.append(rows.row(rows_of[key]))
+                    rows.repeat(rows_of[key])
             if self.progress is not None:
                 self.progress(done, len(source.names))
         if faults and self.strict:

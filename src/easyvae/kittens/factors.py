@@ -129,8 +129,8 @@ def check_factors(factors: Factors) -> dict[str, Array]:
     """Returns factors as the drawing takes them, or says what is wrong with them."""
     codes = {"coat": COATS, "pattern": PATTERNS, "eye_colour": EYES}
     names = [*codes, "background", *RANGES]
-    if not isinstance(factors, Mapping) or factors.keys() != set(names):
-        given = set(factors) if isinstance(factors, Mapping) else set()
+    given = set(factors) if isinstance(factors, Mapping) else set()
+    if given != set(names):
         missing, unknown = (", ".join(sorted(x)) for x in (set(names) - given, given - set(names)))
         raise ValueError(
             "`factors` must be a dict of all factors of a kitten, and of nothing else: "
