@@ -33,11 +33,7 @@ def identify(model: VAE, pictures: Pictures) -> str:
 
 
 class TensorCache:
-    """Tensors in the cache folder, see `easyvae.data.cache`; where nothing can be kept, none are.
-
-    Args:
-        folder: Where; it is made if need be.
-    """
+    """Tensors in the cache folder, see `data.cache`; where nothing can be kept, nothing is."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
@@ -110,15 +106,12 @@ def open_latents(
 
 
 def open_mixture(samples: Tensor, cache: TensorCache, name: str) -> GaussianMixture:
-    """Returns the mixture of a set's latents from the cache, or fits and keeps it.
+    """Returns the mixture of a set's latents, float32, from the cache, or fits and keeps it.
 
     Args:
         samples: What `open_latents` returns, (n, D).
         cache: Where it is kept.
         name: What `identify` returns.
-
-    Returns:
-        The mixture, in float32.
     """
     latent = samples.shape[1]
     components = max(1, min(_COMPONENTS, len(samples) // 20))

@@ -163,15 +163,7 @@ def as_batch(x: Tensor, shape: tuple[int, ...], like: Tensor) -> Tensor:
 
 
 def check_batch(name: str, got: tuple[int, ...], shape: tuple[int, ...]) -> None:
-    """Checks that a batch has the shape (N, *shape).
-
-    Args:
-        name: The argument's name.
-        got: The shape it has.
-        shape: (C, *spatial).
-
-    Raises:
-        ValueError: If not; the message says what would make it fit.
+    """Refuses a batch whose shape is not (N, *shape), and says what would make it fit.
 
     Example:
         >>> check_batch("x", (100, 64, 64, 3), (3, 64, 64))
@@ -192,8 +184,6 @@ def _shape_fix(name: str, got: tuple[int, ...], shape: tuple[int, ...]) -> str:
     repeated = f".expand(-1, {channels}{', -1' * len(spatial)})"
     if got == shape:
         return f"a single image needs a batch dimension: `{name}[None]`"
-    if got[1:] == spatial and channels == 1:
-        return f"the channel is missing; add it with `{name}.unsqueeze(1)`"
     if got[1:] == spatial:
         plural = "s" * (got[0] != 1)
         return (

@@ -64,14 +64,16 @@ class Archive(Source):
             self._file.close()
             raise ImageError(path, f"not a readable zip archive: {fault_of(error)}") from error
         self._members: dict[str, zipfile.ZipInfo] = {}
-        runs = RunFolders(_slashed(member.filename) for member in members)
+        # As they should have been written: some systems take backslashes.
+        names = [member.filename.replace("\\", "/") for member in members]
+        runs = RunFolders(names)
         self.runs = len(runs)
         if runs.whole:
             self.close()
             raise ImageError(path, RUN_FAULT)
         overlapping = _overlapping(members, self._zip.start_dir)
-        for member in members:
-            if _slashed(member.filename) not in runs:
+        for name, member in zip(names, members, strict=True):
+            if name not in runs:
                 self._sort_in(member, member in overlapping)
         self.names = sorted(self._members)
 
@@ -105,11 +107,7 @@ class Archive(Source):
             self.size += member.compress_size
 
     def read(self, name: str) -> bytes:
-        """Returns the content of one member, within the caps.
-
-        Raises:
-            ImageError: it is damaged, too large, inflates too far, or is not as long as it claims.
-        """
+        """Returns the content of one member, if it is within the caps and as long as it claims."""
         member = self._members[name]
         full_name = str(self.path / name)
         cap = min(MAX_BYTES, max(RATIO_FLOOR, MAX_RATIO * member.compress_size))
@@ -119,8 +117,11 @@ class Archive(Source):
                 while chunk := file.read(_CHUNK):
                     chunks.append(chunk)
                     total += len(chunk)
+                    if total > cap == MAX_BYTES:
+                        raise ImageError(full_name, f"larger than {MAX_BYTES // 2**20} MB")
                     if total > cap:
-                        raise ImageError(full_name, _too_large(cap))
+                        fault = f"inflates by more than {MAX_RATIO}:1, as a zip bomb does"
+                        raise ImageError(full_name, fault)
         except ImageError:
             raise
         except Exception as error:  # as above: zlib.error, EOFError, BadZipFile, OSError and more
@@ -142,20 +143,9 @@ def archive_fingerprint(path: Path) -> str:
     return hashlib.sha256(repr(stamp).encode()).hexdigest()
 
 
-def _slashed(name: str) -> str:
-    """Returns a member's name as it should have been written: some systems take backslashes."""
-    return name.replace("\\", "/")
-
-
 def _open(path: str, _: int) -> int:
     """Opens a file without waiting, should it have become a pipe."""
     return os.open(path, os.O_RDONLY | getattr(os, "O_BINARY", 0) | getattr(os, "O_NONBLOCK", 0))
-
-
-def _too_large(cap: int) -> str:
-    if cap == MAX_BYTES:
-        return f"larger than {MAX_BYTES // 2**20} MB"
-    return f"inflates by more than {MAX_RATIO}:1, as a zip bomb does"
 
 
 def _overlapping(members: list[zipfile.ZipInfo], end: int) -> set[zipfile.ZipInfo]:

@@ -44,16 +44,11 @@ def kittens_in(path: str) -> int | None:
 def load_kittens(
     name: str, shape: tuple[int, ...], *, flip: bool = False, start: int = 0
 ) -> Pictures:
-    """Returns the kittens that a name stands for.
-
-    Args:
-        name: `kittens` or `kittens:N`.
-        shape: (3, size, size).
-        flip: Mirror them at random in training.
-        start: The number of the first one.
+    """Returns the kittens that `kittens` or `kittens:N` stands for, from number `start` on.
 
     Raises:
-        ValueError: If the shape is no kitten's, or there are more than memory has room for.
+        ValueError: If the shape is no kitten's, (3, size, size), or there are more than memory has
+            room for.
     """
     count = kittens_in(name)
     if count is None:
@@ -77,10 +72,6 @@ def load_kittens(
 
 def open_kittens(count: int, size: int) -> NDArray[np.uint8]:
     """Returns the first kittens of seed 0, from the cache folder if they have been drawn before.
-
-    Args:
-        count: How many.
-        size: Height and width.
 
     Returns:
         (count, 3, size, size). Large sets are mapped from their file; writing to them changes
@@ -116,7 +107,7 @@ def open_kittens(count: int, size: int) -> NDArray[np.uint8]:
 def _drawing() -> str:
     """Returns a hash of all that the pictures depend on: another drawing is another file."""
     digest = hashlib.sha256(np.__version__.encode())
-    for source in sorted(files("easyvae.kittens").iterdir(), key=lambda entry: entry.name):
-        if source.name.endswith(".py"):
-            digest.update(source.read_bytes())
+    sources = (entry for entry in files("easyvae.kittens").iterdir() if entry.name[-3:] == ".py")
+    for source in sorted(sources, key=lambda entry: entry.name):
+        digest.update(source.read_bytes())
     return digest.hexdigest()[:16]

@@ -71,15 +71,9 @@ def cache_folder(cache: str | PathLike[str] | None = None) -> Path:
 def read_kept(
     path: Path, read: Callable[[TensorFile], T | None], *, max_header: int = MAX_HEADER
 ) -> T | None:
-    """Returns what `read` makes of a file in the cache folder.
+    """Returns what `read` makes of a file in the cache folder once its header has been read.
 
-    Args:
-        path: The file.
-        read: Given the file once its header has been read. What it raises means no such file.
-        max_header: Largest header to read, in bytes.
-
-    Returns:
-        What it is; `None` if there is no file, or whatever is wrong with it.
+    It is `None` if there is no such file, or whatever is wrong with it: what `read` raises too.
     """
     try:
         with open_tensors(path, max_header=max_header) as file:
@@ -146,10 +140,9 @@ class Cache:
         self._description = folder / f"{self._key}.safetensors"
 
     def load(self, fingerprint: str) -> Pictures | None:
-        """Returns the stored pictures, each compared with its digest, or `None`.
+        """Returns the stored pictures of a source with this fingerprint, or `None`.
 
-        Args:
-            fingerprint: of the source; a store of another one is none.
+        Each is compared with its digest.
         """
 
         def read(file: TensorFile) -> Pictures | None:
@@ -176,10 +169,7 @@ class Cache:
 
     @contextmanager
     def new_rows(self, size: int) -> Iterator["FileRows"]:
-        """Opens a file in the folder for pictures, which is gone afterwards unless committed.
-
-        Args:
-            size: how many bytes there will be at most.
+        """Opens a file for at most `size` bytes, which is gone afterwards unless committed.
 
         Raises:
             OSError: The folder cannot be made, the description cannot be replaced, or the disk

@@ -48,9 +48,6 @@ def reduce_file(data: bytes) -> bytes:
 
     What is cut short or damaged stays so, for the decoder to say.
 
-    Args:
-        data: The file's content.
-
     Raises:
         ValueError: If decoding it would be more work than any real picture is; the message says
             why.

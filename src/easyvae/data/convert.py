@@ -17,6 +17,8 @@ from easyvae.data.decode import ImageError, picture_shape, quiet_pillow, to_pixe
 from easyvae.data.load import load_pictures
 from easyvae.data.pictures import Pictures, pieces
 
+_PROBE = 8
+"""So many rows are read twice, to learn whether chance has a part in them."""
 _FLOATS = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
 
 
@@ -45,15 +47,11 @@ def check_range(pictures: Pictures, low: float = 0.0, high: float = 1.0) -> None
 
 
 def checked_images(data: Any, shape: tuple[int, ...], *, first: int = 0) -> Tensor:
-    """Returns a batch as `(n, *shape)` on the CPU, uint8 or finite float32, or refuses it.
-
-    Args:
-        data: a tensor or array.
-        shape: the model's `(C, *spatial)`.
-        first: what errors call the first row.
+    """Returns a tensor or array as `(n, *shape)` on the CPU, uint8 or finite float32.
 
     Raises:
-        ValueError: it has another shape or type, or holds NaN or infinity.
+        ValueError: it has another shape or type, or holds NaN or infinity in a row, where the
+            first row's number is `first`.
     """
     images = _as_tensor(data)
     if shape[0] == 1 and images.ndim == len(shape) and tuple(images.shape[1:]) == shape[1:]:
@@ -74,7 +72,7 @@ def checked_images(data: Any, shape: tuple[int, ...], *, first: int = 0) -> Tens
 
 
 def _as_tensor(data: Any) -> Tensor:
-    """Returns a tensor or array as a tensor on the CPU, sharing its memory where that can be."""
+    """Returns a tensor on the CPU that shares the data's memory where that can be."""
     if isinstance(data, Tensor):
         return data.detach().cpu()
     array = np.asarray(data)
@@ -95,10 +93,6 @@ def _check_finite(images: Tensor, first: int) -> None:
         if not finite.all():
             row = first + piece.start + int(finite.logical_not().nonzero()[0])
             raise ValueError(f"`data` must be finite but row {row} holds NaN or infinity")
-
-
-_PROBE = 8
-"""So many rows are read twice, to learn whether chance has a part in them."""
 
 
 def as_pictures(data: Any, shape: Sequence[int], *, flip: bool = False) -> Pictures:
@@ -145,16 +139,9 @@ def as_pictures(data: Any, shape: Sequence[int], *, flip: bool = False) -> Pictu
 
 
 def read_rows(data: Any, shape: tuple[int, ...]) -> Tensor:
-    """Reads each row of a data set, loader, sequence or iterable once, into one tensor.
+    """Reads each row of a data set, loader, sequence or iterable once, into one checked tensor.
 
     Random transforms and shuffling, if there are any, are seeded: two reads give the same rows.
-
-    Returns:
-        `(N, *shape)`, uint8 or float32.
-
-    Raises:
-        ValueError: there are no rows, or one has the wrong shape or type, or is not finite.
-        TypeError: `data` does not consist of rows.
     """
     batches: Iterator[Tensor]
     with RandomState(0, generators_of(data)).active():
@@ -166,21 +153,17 @@ def read_rows(data: Any, shape: tuple[int, ...]) -> Tensor:
     if images is None:
         raise ValueError(f"`data` (a {type(data).__name__}) holds no images")
     if _is_indexed(data) and not isinstance(data, DataLoader):
-        _warn_of_chance(data, images[:_PROBE], shape)
+        first = images[:_PROBE]
+        with RandomState(1).active():
+            again = [_row_image(data[index], shape, index) for index in range(len(first))]
+        if not torch.equal(torch.cat(again), first):
+            warnings.warn(
+                f"`data` (a {type(data).__name__}) gives other images at every reading, as random "
+                "transforms do. A data set is read once, and its images stay as they were drawn: "
+                "to have them drawn anew each epoch, pass a DataLoader over it",
+                stacklevel=2,
+            )
     return images
-
-
-def _warn_of_chance(data: Any, images: Tensor, shape: tuple[int, ...]) -> None:
-    """Warns if a second reading of the first rows, by other chance, gives other images."""
-    with RandomState(1).active():
-        again = [_row_image(data[index], shape, index) for index in range(len(images))]
-    if not torch.equal(torch.cat(again), images):
-        warnings.warn(
-            f"`data` (a {type(data).__name__}) gives other images at every reading, as random "
-            "transforms do. A data set is read once, and its images stay as they were drawn: to "
-            "have them drawn anew each epoch, pass a DataLoader over it",
-            stacklevel=2,
-        )
 
 
 def batch_images(batch: Any, shape: tuple[int, ...], number: int) -> Tensor:

@@ -161,11 +161,7 @@ def read_image(
 
 
 def read_file(path: str | PathLike[str]) -> bytes:
-    """Returns the content of a file of at most `MAX_BYTES`.
-
-    Raises:
-        ImageError: the file is missing, unreadable, too large or no regular file.
-    """
+    """Returns the content of a regular file of at most `MAX_BYTES`, or raises `ImageError`."""
     try:
         # A FIFO or device would block for ever: looked at before it is opened.
         status = Path(path).stat()
@@ -200,12 +196,8 @@ def open_picture(
 ) -> Iterator["Image.Image"]:
     """Decodes a picture file's bytes; whatever goes wrong with it becomes an `ImageError`.
 
-    Args:
-        data: the file's content.
-        name: what errors call it.
-        at_least: a JPEG may be decoded at a half, quarter or eighth of its size as long as both
-            sides keep this many pixels; `None` decodes it at full size.
-        max_pixels: how many pixels it may have.
+    A JPEG may be decoded at a half, quarter or eighth of its size as long as both sides keep
+    `at_least` pixels; `None` decodes it at full size.
     """
     pillow = import_pillow()
     too_large = f"over the limit of {max_pixels / 1e6:.0f} megapixels"

@@ -86,7 +86,7 @@ def inspect_pictures(source: str | PathLike[str]) -> Inspection:
             runs=opened.runs,
         )
         facts_of: dict[bytes, _Facts] = {}
-        for name, key, facts in read_each(opened, _look_at, workers=1):
+        for name, key, facts in read_each(opened, _look_at, 1):
             if isinstance(facts, str):
                 seen.unreadable.append((name, facts))
                 continue

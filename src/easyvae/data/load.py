@@ -157,8 +157,13 @@ class _Scan:
         rows_of: dict[bytes, int] = {}  # of a file's hash, where copies are kept
         faults = list(source.unreadable)
         copies = 0
-        decoded = read_each(source, self._decode, workers=min(8, os.cpu_count() or 1))
-        for done, (name, key, pixels) in enumerate(decoded, start=1):
+
+        def decode(data: bytes, name: str) -> NDArray[np.uint8]:
+            return read_image(data, self.shape, name=name)
+
+        workers = min(8, os.cpu_count() or 1)
+        # Named, the iterator would outlive an error, and its threads work on beside the next.
+        for done, (name, key, pixels) in enumerate(read_each(source, decode, workers), start=1):
             if isinstance(pixels, str):
                 if self.strict:
                     raise ImageError(source.path / name, pixels)
@@ -191,9 +196,6 @@ class _Scan:
             raise ImageError(self.path, _nothing(report))
         return names, report
 
-    def _decode(self, data: bytes, name: str) -> NDArray[np.uint8]:
-        return read_image(data, self.shape, name=name)
-
 
 def _nothing(report: Report) -> str:
     """Returns, in one line, what there was instead of pictures."""
@@ -207,21 +209,16 @@ def _nothing(report: Report) -> str:
 
 
 def read_each(
-    source: Source, read: Callable[[bytes, str], T], *, workers: int
+    source: Source, read: Callable[[bytes, str], T], workers: int
 ) -> Iterator[tuple[str, bytes, T | str | None]]:
     """Yields, in order, each candidate's name, its file's hash, and what `read` makes of it.
 
     That is a text where a picture cannot be read: what is wrong with it or with the one that it is
     a copy of. It is `None` for a copy of a readable one, which is not read again.
 
-    Files are opened here, and large ones read by a few threads, since Pillow lets go of the
-    interpreter's lock. For small ones handing them over would take longer than decoding them.
-    At most two pictures for each thread are in memory.
-
-    Args:
-        source: The source.
-        read: Takes a file's content and what errors call it; raises `ImageError`.
-        workers: How many threads.
+    `read` takes a file's content and what errors call it, and raises `ImageError`. It is given
+    large files in threads, since Pillow lets go of the interpreter's lock; handing small ones over
+    would take longer than decoding them. At most two pictures for each thread are in memory.
     """
     faults: dict[bytes, str | None] = {}  # by the hashes of all files so far
 

@@ -109,9 +109,8 @@ class LoaderBatches:
         by the first 64 images of its first epoch. So data of which a share `f` differs are told
         apart with a probability of `1 - (1 - f) ** 64`: 96 % for a share of 5 %.
 
-        Returns:
-            The digest, or `None` where a second reading gives other images than the first, or
-            one that does not fit: then there is nothing to know the data by.
+        It is `None` where a second reading gives other images than the first, or one that does
+        not fit: then there is nothing to know the data by.
         """
         try:
             _check_splittable(self._loader)
