@@ -212,7 +212,7 @@ def test_pictures_of_two_shapes_are_refused() -> None:
         interpolate(model, torch.rand(3, 16, 16), torch.rand(2, 3, 16, 16))
     with pytest.raises(ValueError, match=r"`x` .*image_size=9"):
         interpolate(model, *torch.rand(2, 1, 3, 9, 9))
-    with pytest.raises(ValueError, match="channels are last"):
+    with pytest.raises(ValueError, match="channels come last"):
         interpolate(model, *torch.rand(2, 16, 16, 3))
 
 

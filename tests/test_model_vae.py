@@ -860,18 +860,19 @@ def test_copies_and_state_dicts() -> None:
 @pytest.mark.parametrize(
     ("shape", "says"),
     [
-        ((2, 16, 20, 3), r"channels are last: x\.permute\(0, 3, 1, 2\)"),
-        ((16, 20, 3), r"channels are last: x\.permute\(2, 0, 1\)"),
-        ((3, 16, 20), r"add the batch dimension: x\[None\]"),
-        ((2, 1, 16, 20), r"x\.expand\(-1, 3, \.\.\.\)"),
-        ((2, 4, 16, 20), r"x\[:, :3\]"),
+        ((2, 16, 20, 3), r"channels come last; move them with `\.permute\(0, 3, 1, 2\)`"),
+        ((16, 20, 3), r"channels come last; move them with `\.permute\(2, 0, 1\)`"),
+        ((3, 16, 20), r"a single image needs a batch dimension: `x\[None\]`"),
+        ((2, 1, 16, 20), r"by `\.expand\(-1, 3, -1, -1\)`, or .*`in_channels=1`"),
+        ((2, 4, 16, 20), r"by `\[:, :3\]`, or .*`in_channels=4`"),
         ((2, 2, 16, 20), "in_channels=2"),
         ((2, 3, 17, 20), r"image_size=\(17, 20\)"),
         ((2, 3, 24, 24), "image_size=24"),
         ((2, 3, 20, 16), r"image_size=\(20, 16\)"),
-        ((20,), ""),
-        ((), ""),
-        ((1, 2, 3, 16, 20), ""),
+        ((5, 16, 20), "channels are missing; .*has 5 channels, and the model takes 3"),
+        ((20,), "4 dimensions are needed, not 1"),
+        ((), "4 dimensions are needed, not 0"),
+        ((1, 2, 3, 16, 20), "4 dimensions are needed, not 5"),
     ],
 )
 def test_wrong_shapes_say_the_fix(shape: tuple[int, ...], says: str) -> None:
@@ -885,7 +886,7 @@ def test_wrong_shapes_say_the_fix(shape: tuple[int, ...], says: str) -> None:
 @pytest.mark.parametrize(
     ("shape", "says"),
     [
-        ((16, 20, 3), r"`x` \(16, 20, 3\) .*x\.permute\(2, 0, 1\)"),
+        ((16, 20, 3), r"`x` \(16, 20, 3\) .*`\.permute\(2, 0, 1\)`"),
         ((3, 17, 20), r"`x` \(3, 17, 20\) .*image_size=\(17, 20\)"),
         ((1, 16, 20), "it has 1 channel, and the model takes 3"),
     ],

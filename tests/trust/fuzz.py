@@ -55,7 +55,7 @@ from easyvae.app.latents_cache import TensorCache, open_mixture
 from easyvae.core.files import ModelFileError
 from easyvae.core.tensor_file import read_tensors, write_tensors
 from easyvae.data import ImageError, inspect_pictures, load_pictures, read_image
-from easyvae.data.cache import Cache, FileRows
+from easyvae.data.cache import Cache
 from easyvae.data.pictures import Report
 from easyvae.training import NonFiniteError, RunFolder
 from easyvae.training.run_folder import read_run
@@ -454,12 +454,10 @@ class Kept:
         names = ["a", "b\n", "c\udcff", "d,", "e"]
         for source, described in (("/pictures", (names, report)), ("kittens:5", (None, None))):
             store = Cache(folder, source, SHAPE, [])
-            part = store.new_data(pixels.nbytes)
-            with FileRows(part, SHAPE) as rows:
+            with store.new_rows(pixels.nbytes) as rows:
                 for row in pixels:
                     rows.append(row)
-                digests = rows.complete()
-            store.commit(part, digests, "fingerprint", *described)
+                store.commit(rows, "fingerprint", *described)
             for path in set(folder.iterdir()) - self.readers.keys():
                 self.readers[path] = partial(self._pictures, store)
         tensors = TensorCache(folder)

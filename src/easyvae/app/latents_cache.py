@@ -1,8 +1,6 @@
 """The latents of a whole set, computed once per model and kept beside the decoded pictures."""
 
 import hashlib
-import os
-import time
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
@@ -10,9 +8,9 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from easyvae.core.files import ModelFileError
-from easyvae.core.tensor_file import open_tensors, write_tensors
+from easyvae.core.tensor_file import TensorFile
 from easyvae.data import Pictures
+from easyvae.data.cache import keep, read_kept
 from easyvae.latents import GaussianMixture, eval_mode, reparameterize
 from easyvae.model import VAE
 
@@ -20,8 +18,6 @@ PIECE = 128
 """Pictures that are encoded at a time: a request waits for one such piece at most."""
 _SAMPLES = 10_000  # pictures whose posteriors are sampled, for a mixture
 _COMPONENTS = 10
-_KINDS = frozenset({"latents", "mixture", "map"})  # of files in the cache folder, before a dash
-_UNUSED = 30 * 24 * 60 * 60
 
 
 def identify(model: VAE, pictures: Pictures) -> str:
@@ -37,13 +33,7 @@ def identify(model: VAE, pictures: Pictures) -> str:
 
 
 class TensorCache:
-    """Tensors on disk that can be computed again: a damaged file is as good as none.
-
-    What was not used for 30 days is removed whenever something is added.
-
-    Args:
-        folder: Where; it is made if need be. If it cannot be written, nothing is kept.
-    """
+    """Tensors in the cache folder, see `data.cache`; where nothing can be kept, nothing is."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
@@ -51,31 +41,19 @@ class TensorCache:
     def load(self, name: str, shapes: dict[str, tuple[int, ...]]) -> dict[str, Tensor] | None:
         """Returns the tensors of a name if they are float32, have these shapes and are finite."""
         wanted = {key: (torch.float32, shape) for key, shape in shapes.items()}
-        try:
-            path = self._folder / f"{name}.safetensors"
-            with open_tensors(path) as file:
-                if {key: (e.dtype, e.shape) for key, e in file.entries.items()} != wanted:
-                    return None
-                tensors = file.read()
-            with suppress(OSError):
-                os.utime(path)
-        except (OSError, ModelFileError):
-            return None
-        return tensors if all(bool(t.isfinite().all()) for t in tensors.values()) else None
+
+        def read(file: TensorFile) -> dict[str, Tensor] | None:
+            if {key: (e.dtype, e.shape) for key, e in file.entries.items()} != wanted:
+                return None
+            tensors = file.read()
+            return tensors if all(bool(t.isfinite().all()) for t in tensors.values()) else None
+
+        return read_kept(self._folder / f"{name}.safetensors", read)
 
     def save(self, name: str, tensors: dict[str, Tensor]) -> None:
         """Keeps tensors, whole or not at all."""
         with suppress(OSError):
-            self._folder.mkdir(parents=True, exist_ok=True)
-            write_tensors(self._folder / f"{name}.safetensors", tensors, {"kind": "mixer"})
-            self._clean()
-
-    def _clean(self) -> None:
-        for path in self._folder.glob("*.safetensors"):
-            with suppress(OSError):
-                ours = path.name.partition("-")[0] in _KINDS
-                if ours and time.time() - path.stat().st_mtime > _UNUSED:
-                    path.unlink()
+            keep(self._folder / f"{name}.safetensors", tensors, {"kind": "mixer"})
 
 
 def open_latents(
@@ -104,39 +82,36 @@ def open_latents(
         "samples": (-(-len(pictures) // step), model.latent),
     }
     name = f"latents-{name}"
-    known = cache.load(name, shapes)
-    if known is None:
-        known = {key: torch.empty(shape) for key, shape in shapes.items()}
+    kept = cache.load(name, shapes)
+    if kept is None:
+        kept = {key: torch.empty(shape) for key, shape in shapes.items()}
         generator = torch.Generator().manual_seed(0)
         for start in range(0, len(pictures), PIECE):
             rows = slice(start, start + PIECE)
             with eval_mode(model), torch.no_grad():
                 mean, log_var = model.encode(pictures.images[rows])
             mean, log_var = mean.float().cpu(), log_var.float().cpu()
-            known["means"][rows] = mean
+            kept["means"][rows] = mean
             drawn = reparameterize(mean, log_var, generator=generator)
             first = -start % step  # of this piece, the pictures whose number `step` divides
-            kept = drawn[first::step]
-            at = (start + first) // step
-            known["samples"][at : at + len(kept)] = kept
+            some = drawn[first::step]
+            row = (start + first) // step
+            kept["samples"][row : row + len(some)] = some
             progress(min(start + PIECE, len(pictures)))
-        if not all(bool(t.isfinite().all()) for t in known.values()):
+        if not all(bool(t.isfinite().all()) for t in kept.values()):
             raise ValueError("the model's latents of these pictures are not all finite numbers")
-        cache.save(name, known)
+        cache.save(name, kept)
     progress(len(pictures))
-    return known["means"], known["samples"]
+    return kept["means"], kept["samples"]
 
 
 def open_mixture(samples: Tensor, cache: TensorCache, name: str) -> GaussianMixture:
-    """Returns the mixture of a set's latents from the cache, or fits and keeps it.
+    """Returns the mixture of a set's latents, float32, from the cache, or fits and keeps it.
 
     Args:
         samples: What `open_latents` returns, (n, D).
         cache: Where it is kept.
         name: What `identify` returns.
-
-    Returns:
-        The mixture, in float32.
     """
     latent = samples.shape[1]
     components = max(1, min(_COMPONENTS, len(samples) // 20))
@@ -146,13 +121,13 @@ def open_mixture(samples: Tensor, cache: TensorCache, name: str) -> GaussianMixt
         "scale_tril": (components, latent, latent),
     }
     name = f"mixture-{name}"
-    known = cache.load(name, shapes)
-    if known is None or not _are_shares(known["weights"]):
+    kept = cache.load(name, shapes)
+    if kept is None or not _are_shares(kept["weights"]):
         # Seconds, where there are many dimensions.
         fitted = GaussianMixture.fit(samples, components)
-        known = {key: getattr(fitted, key).float() for key in shapes}
-        cache.save(name, known)
-    return GaussianMixture(known["weights"], known["means"], known["scale_tril"])
+        kept = {key: getattr(fitted, key).float() for key in shapes}
+        cache.save(name, kept)
+    return GaussianMixture(kept["weights"], kept["means"], kept["scale_tril"])
 
 
 def _are_shares(weights: Tensor) -> bool:

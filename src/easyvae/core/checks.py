@@ -114,47 +114,63 @@ def as_batch(x: Tensor, shape: tuple[int, ...], like: Tensor) -> Tensor:
         TypeError: If `x` is not a float or uint8 tensor.
         ValueError: If its shape does not fit.
     """
-    if not isinstance(x, Tensor):
-        raise TypeError(f"`x` must be a tensor, not {type(x).__name__}; try torch.as_tensor")
+    check_tensor("x", x)
     if x.dtype != torch.uint8 and not x.is_floating_point():
         raise TypeError(
             f"`x` is {x.dtype}; it must be float in the data's range, or uint8 (0 to 255)"
         )
-    if x.shape[1:] != shape:
-        raise ValueError(
-            f"`x` {tuple(x.shape)} must have the shape (N, {', '.join(map(str, shape))})"
-            f"{_advice(tuple(x.shape), shape)}"
-        )
+    check_batch("x", tuple(x.shape), shape)
     return as_floats(x, like.dtype, like.device)
 
 
-def _advice(got: tuple[int, ...], shape: tuple[int, ...]) -> str:
-    """Says what would make a tensor of the wrong shape fit."""
-    dims = len(shape)
-    last = (*shape[1:], shape[0])
+def check_batch(name: str, got: tuple[int, ...], shape: tuple[int, ...]) -> None:
+    """Refuses a batch whose shape is not (N, *shape), and says what would make it fit.
+
+    Example:
+        >>> check_batch("x", (100, 64, 64, 3), (3, 64, 64))
+        Traceback (most recent call last):
+            ...
+        ValueError: `x` (100, 64, 64, 3) must have the shape (N, 3, 64, 64): the channels come \
+last; move them with `.permute(0, 3, 1, 2)` (NumPy: `.transpose(0, 3, 1, 2)`)
+    """
+    if got[1:] != shape:
+        expected = ", ".join(map(str, ("N", *shape)))
+        fix = _shape_fix(name, got, shape)
+        raise ValueError(f"`{name}` {got} must have the shape ({expected}): {fix}")
+
+
+def _shape_fix(name: str, got: tuple[int, ...], shape: tuple[int, ...]) -> str:
+    """Returns what would turn a batch, or a single image, of one shape into one of the other."""
+    dims, channels, spatial = len(shape), shape[0], shape[1:]
+    repeated = f".expand(-1, {channels}{', -1' * len(spatial)})"
     if got == shape:
-        return "; add the batch dimension: x[None]"
-    if got == last or got[1:] == last:
-        order = (dims - 1, *range(dims - 1)) if got == last else (0, dims, *range(1, dims))
-        return f"; its channels are last: x.permute{order} puts them first"
-    if shape[0] == 1 and got[1:] == shape[1:]:
-        return "; add the channel dimension: x.unsqueeze(1)"
-    if len(got) == dims + 1 and got[2:] == shape[1:]:
-        if got[1] == 1:
-            return f"; one channel becomes {shape[0]} by x.expand(-1, {shape[0]}, ...)"
-        if got[1] > shape[0] >= 3:
-            return f"; drop the channels beyond by x[:, :{shape[0]}]"
-        return f"; build the model with in_channels={got[1]}, or convert the images"
-    if len(got) in (dims, dims + 1) and got[-dims:] != shape:
-        size = got[1 - dims :]
-        if size == shape[1:]:  # a single image
-            plural = "s" * (got[0] != 1)
-            return f"; it has {got[0]} channel{plural}, and the model takes {shape[0]}"
+        return f"a single image needs a batch dimension: `{name}[None]`"
+    if got[1:] == spatial:
+        plural = "s" * (got[0] != 1)
         return (
-            f"; resize the images, or build the model with image_size="
-            f"{size if len(set(size)) > 1 or dims != 3 else size[0]}"
+            f"the channels are missing; repeat one with `{name}[:, None]{repeated}`; or, if this "
+            f"is a single image, it has {got[0]} channel{plural}, and the model takes {channels}"
         )
-    return ""
+    if len(got) not in (dims, dims + 1):
+        return f"{dims + 1} dimensions are needed, not {len(got)}"
+    single = len(got) == dims
+    first, sizes = got[-dims], got[1 - dims :]
+    steps = []
+    if (first, *sizes[:-1]) == spatial or sizes[-1] == channels != first:
+        axes = (dims - 1, *range(dims - 1)) if single else (0, dims, *range(1, dims))
+        steps.append(
+            f"the channels come last; move them with `.permute{axes}` (NumPy: `.transpose{axes}`)"
+        )
+        first, sizes = sizes[-1], (first, *sizes[:-1])
+    if first != channels:
+        how = f"by `{repeated}`, " if first == 1 else ""
+        how = f"by `[:, :{channels}]`, " if first > channels >= 3 else how
+        how = "" if single else how
+        steps.append(f"change the channels, {how}or build the model with `in_channels={first}`")
+    if sizes != spatial:
+        size = sizes[0] if len(sizes) == 2 and sizes[0] == sizes[1] else sizes
+        steps.append(f"resize the images, or build the model with `image_size={size}`")
+    return "; ".join(steps)
 
 
 def as_numbers(

@@ -11,12 +11,10 @@ import os
 import re
 import stat
 import zipfile
-from collections.abc import Callable
 from pathlib import Path
 
-from easyvae.core.files import printable
-from easyvae.data.decode import MAX_BYTES, ImageError
-from easyvae.data.own_folders import RUN_FAULT, RunFolders
+from easyvae.data.candidates import RUN_FAULT, RunFolders, Source, is_hidden, is_picture
+from easyvae.data.decode import MAX_BYTES, ImageError, fault_of
 
 MAX_DIRECTORY = 32 * 2**20
 MAX_RATIO = 100
@@ -42,36 +40,20 @@ class _CappedFile(io.FileIO):
         return data
 
 
-class Archive:
+class Archive(Source):
     """The picture files in a zip archive, in the order of their names.
 
     Members that point outside the archive, links, hidden files and repeated names are skipped;
     encrypted, overlapping and unsupported ones are unreadable; archives within are ignored; the
     folders of runs are left out.
-    See `easyvae.data.sources.Source` for the attributes.
+
+    Raises:
+        ImageError: it is no zip archive, its table of contents is damaged or too long, or it is an
+            archive of a run.
     """
 
-    def __init__(
-        self, path: Path, *, is_picture: Callable[[str], bool], is_hidden: Callable[[str], bool]
-    ) -> None:
-        """Reads the table of contents.
-
-        Args:
-            path: the archive.
-            is_picture: whether a file's name is a picture's.
-            is_hidden: whether one part of a path is hidden.
-
-        Raises:
-            ImageError: it is no zip archive, its table of contents is damaged or too long, or it
-                is an archive of a run.
-        """
-        self.path = path
-        self.names: list[str] = []
-        self.size = 0
-        self.unreadable: list[tuple[str, str]] = []
-        self.skipped: list[tuple[str, str]] = []
-        self.ignored = 0
-        self.runs = 0
+    def __init__(self, path: Path) -> None:
+        super().__init__(path)
         self._file = _CappedFile(path, opener=_open)
         try:
             self.fingerprint = archive_fingerprint(path)
@@ -80,28 +62,22 @@ class Archive:
         # zipfile raises anything over a damaged archive, struct.error and UnicodeDecodeError too.
         except Exception as error:
             self._file.close()
-            raise ImageError(
-                path, f"not a readable zip archive: {printable(' '.join(str(error).split()))}"
-            ) from error
+            raise ImageError(path, f"not a readable zip archive: {fault_of(error)}") from error
         self._members: dict[str, zipfile.ZipInfo] = {}
-        runs = RunFolders(_slashed(member.filename) for member in members)
+        # As they should have been written: some systems take backslashes.
+        names = [member.filename.replace("\\", "/") for member in members]
+        runs = RunFolders(names)
         self.runs = len(runs)
         if runs.whole:
             self.close()
             raise ImageError(path, RUN_FAULT)
         overlapping = _overlapping(members, self._zip.start_dir)
-        for member in members:
-            if _slashed(member.filename) not in runs:
-                self._sort_in(member, member in overlapping, is_picture, is_hidden)
+        for name, member in zip(names, members, strict=True):
+            if name not in runs:
+                self._sort_in(member, member in overlapping)
         self.names = sorted(self._members)
 
-    def _sort_in(
-        self,
-        member: zipfile.ZipInfo,
-        overlaps: bool,
-        is_picture: Callable[[str], bool],
-        is_hidden: Callable[[str], bool],
-    ) -> None:
+    def _sort_in(self, member: zipfile.ZipInfo, overlaps: bool) -> None:
         """Decides whether a member is a candidate, unreadable, skipped or ignored."""
         name = member.filename
         parts = re.split(r"[/\\]", name)
@@ -131,11 +107,7 @@ class Archive:
             self.size += member.compress_size
 
     def read(self, name: str) -> bytes:
-        """Returns the content of one member, within the caps.
-
-        Raises:
-            ImageError: it is damaged, too large, inflates too far, or is not as long as it claims.
-        """
+        """Returns the content of one member, if it is within the caps and as long as it claims."""
         member = self._members[name]
         full_name = str(self.path / name)
         cap = min(MAX_BYTES, max(RATIO_FLOOR, MAX_RATIO * member.compress_size))
@@ -145,14 +117,15 @@ class Archive:
                 while chunk := file.read(_CHUNK):
                     chunks.append(chunk)
                     total += len(chunk)
+                    if total > cap == MAX_BYTES:
+                        raise ImageError(full_name, f"larger than {MAX_BYTES // 2**20} MB")
                     if total > cap:
-                        raise ImageError(full_name, _too_large(cap))
+                        fault = f"inflates by more than {MAX_RATIO}:1, as a zip bomb does"
+                        raise ImageError(full_name, fault)
         except ImageError:
             raise
         except Exception as error:  # as above: zlib.error, EOFError, BadZipFile, OSError and more
-            raise ImageError(
-                full_name, f"damaged archive member: {printable(' '.join(str(error).split()))}"
-            ) from error
+            raise ImageError(full_name, f"damaged archive member: {fault_of(error)}") from error
         if total != member.file_size:
             raise ImageError(full_name, f"holds {total} bytes but claims {member.file_size}")
         return b"".join(chunks)
@@ -170,20 +143,9 @@ def archive_fingerprint(path: Path) -> str:
     return hashlib.sha256(repr(stamp).encode()).hexdigest()
 
 
-def _slashed(name: str) -> str:
-    """Returns a member's name as it should have been written: some systems take backslashes."""
-    return name.replace("\\", "/")
-
-
 def _open(path: str, _: int) -> int:
     """Opens a file without waiting, should it have become a pipe."""
     return os.open(path, os.O_RDONLY | getattr(os, "O_BINARY", 0) | getattr(os, "O_NONBLOCK", 0))
-
-
-def _too_large(cap: int) -> str:
-    if cap == MAX_BYTES:
-        return f"larger than {MAX_BYTES // 2**20} MB"
-    return f"inflates by more than {MAX_RATIO}:1, as a zip bomb does"
 
 
 def _overlapping(members: list[zipfile.ZipInfo], end: int) -> set[zipfile.ZipInfo]:
@@ -195,10 +157,7 @@ def _overlapping(members: list[zipfile.ZipInfo], end: int) -> set[zipfile.ZipInf
     return {
         member
         for member, limit in zip(ordered, ends, strict=True)
-        if member.header_offset + _least_size(member) > limit
+        # At least so long: its local header may hold extra fields besides.
+        if limit
+        < member.header_offset + _LOCAL_HEADER + len(member.orig_filename) + member.compress_size
     }
-
-
-def _least_size(member: zipfile.ZipInfo) -> int:
-    """Returns how long a member is at least: its local header may hold extra fields besides."""
-    return _LOCAL_HEADER + len(member.orig_filename) + member.compress_size

@@ -199,22 +199,13 @@ class Batches:
 
 
 def share(total: int, rank: int, world: int) -> tuple[int, int]:
-    """Returns the first and the last (exclusive) of `total` items that a process takes.
-
-    Example:
-        >>> [share(10, rank, 3) for rank in range(3)]
-        [(0, 4), (4, 7), (7, 10)]
-    """
+    """Returns from where to where (exclusive) of `total` items a process takes."""
     size, more = divmod(total, world)
     low = rank * size + min(rank, more)
     return low, low + size + (rank < more)
 
 
 def check_rank(rank: int, world: int) -> None:
-    """Checks that there is a process `rank` among `world`.
-
-    Raises:
-        ValueError: there is not.
-    """
+    """Refuses a `rank` that none of `world` processes has."""
     if not 0 <= rank < world:
         raise ValueError(f"`rank` (={rank}) must be at least 0 and below `world` (={world})")

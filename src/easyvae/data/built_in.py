@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from easyvae.data.cache import Cache, FileRows, cache_folder, memory_size
+from easyvae.data.cache import Cache, cache_folder, memory_size
 from easyvae.data.pictures import Pictures
 from easyvae.kittens import draw_kittens
 
@@ -28,10 +28,6 @@ def kittens_in(path: str) -> int | None:
 
     Raises:
         ValueError: If N is not a number from 1 to 999,999,999.
-
-    Example:
-        >>> kittens_in("kittens"), kittens_in("kittens:12"), kittens_in("./kittens")
-        (5000, 12, None)
     """
     name, colon, count = path.partition(":")
     if name != "kittens":
@@ -48,16 +44,11 @@ def kittens_in(path: str) -> int | None:
 def load_kittens(
     name: str, shape: tuple[int, ...], *, flip: bool = False, start: int = 0
 ) -> Pictures:
-    """Returns the kittens that a name stands for.
-
-    Args:
-        name: `kittens` or `kittens:N`.
-        shape: (3, size, size).
-        flip: Mirror them at random in training.
-        start: The number of the first one.
+    """Returns the kittens that `kittens` or `kittens:N` stands for, from number `start` on.
 
     Raises:
-        ValueError: If the shape is no kitten's, or there are more than memory has room for.
+        ValueError: If the shape is no kitten's, (3, size, size), or there are more than memory has
+            room for.
     """
     count = kittens_in(name)
     if count is None:
@@ -82,10 +73,6 @@ def load_kittens(
 def open_kittens(count: int, size: int) -> NDArray[np.uint8]:
     """Returns the first kittens of seed 0, from the cache folder if they have been drawn before.
 
-    Args:
-        count: How many.
-        size: Height and width.
-
     Returns:
         (count, 3, size, size). Large sets are mapped from their file; writing to them changes
         the copy in memory alone.
@@ -104,32 +91,23 @@ def open_kittens(count: int, size: int) -> NDArray[np.uint8]:
     if count <= _FEW:
         return draw_kittens(count, size=size)[0]
     cache = Cache(cache_folder(), f"kittens:{count}", shape, [])
-    known = cache.load(_drawing())
-    if known is not None:
-        return known.images.numpy()
+    drawing = _drawing()
+    kept = cache.load(drawing)
+    if kept is not None:
+        return kept.images.numpy()
     drawn, _ = draw_kittens(count, size=size)
-    with suppress(OSError):  # where nothing can be kept, they are drawn again the next time
-        _keep(cache, drawn)
+    # Where nothing can be kept, they are drawn again the next time.
+    with suppress(OSError), cache.new_rows(drawn.nbytes) as rows:
+        for picture in drawn:
+            rows.append(picture)
+        cache.commit(rows, drawing)
     return drawn
-
-
-def _keep(cache: Cache, drawn: NDArray[np.uint8]) -> None:
-    part = cache.new_data(drawn.nbytes)
-    try:
-        with FileRows(part, drawn.shape[1:]) as rows:
-            for picture in drawn:
-                rows.append(picture)
-            digests = rows.complete()
-        cache.commit(part, digests, _drawing())
-    finally:
-        with suppress(OSError):
-            part.unlink(missing_ok=True)
 
 
 def _drawing() -> str:
     """Returns a hash of all that the pictures depend on: another drawing is another file."""
     digest = hashlib.sha256(np.__version__.encode())
-    for source in sorted(files("easyvae.kittens").iterdir(), key=lambda entry: entry.name):
-        if source.name.endswith(".py"):
-            digest.update(source.read_bytes())
+    sources = (entry for entry in files("easyvae.kittens").iterdir() if entry.name[-3:] == ".py")
+    for source in sorted(sources, key=lambda entry: entry.name):
+        digest.update(source.read_bytes())
     return digest.hexdigest()[:16]

@@ -1,19 +1,19 @@
-"""Decoded pictures kept on disk, memory-mapped, for as long as their source stays the same.
+"""The cache folder: what can be computed again, kept on disk under a checksum.
 
-A store is two files. `<key>.safetensors` describes it under a checksum: the digest of every image,
-the names, the report, and the name of the other, `<key>-<random>.bin`, which holds the pixels,
-`(N, C, H, W)` uint8. The key stands for the source, the shape and the options. The description is
-replaced in one step, after the data is complete and on the disk, so a reader sees the old store or
-the new one, never half of either; and since every store's data has a name of its own, another
-process may go on using the old one.
-
-A store is read with distrust: every image is compared with its digest before any is used, and
-whatever is wrong with either file, the store is as good as absent.
+A file is a safetensors file that is there whole or not at all, and is read with distrust: whatever
+is wrong with it, it is as good as absent. Decoded pictures are a store of two files, so that they
+can be memory-mapped. `<key>.safetensors` describes it: the digest of every image, the names, the
+report, and the name of the other, `<key>-<random>.bin`, which holds the pixels, `(N, C, H, W)`
+uint8. The key stands for the source, the shape and the options. The description is replaced in one
+step, after the data is complete and on the disk, so a reader sees the old store or the new one,
+never half of either; and since every store's data has a name of its own, another process may go on
+using the old one. Every image is compared with its digest before any is used.
 """
 
 import errno
 import hashlib
 import json
+import math
 import mmap
 import os
 import re
@@ -21,12 +21,13 @@ import secrets
 import shutil
 import sys
 import time
-from collections.abc import Sequence
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import asdict
+from itertools import chain
 from os import PathLike
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO, TypeVar
 
 import numpy as np
 import torch
@@ -34,22 +35,29 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from easyvae.core.files import flush_folder, open_regular
-from easyvae.core.tensor_file import TensorFile, open_tensors, write_tensors
+from easyvae.core.tensor_file import MAX_HEADER, TensorFile, open_tensors, write_tensors
 from easyvae.data.pictures import Pictures, Report, digest_bytes, digest_rows
 
 _FORMAT = 2
-_MAX_HEADER = 100_000_000  # of a description: it holds the names of all unreadable pictures
-# Names of what is being written: the folder may be anyone's, with other files in it.
-_LEFT = re.compile(
-    r"[0-9a-f]{32}-[0-9a-f]{16}\.bin\.part|\.[0-9a-f]{32}\.safetensors\.[0-9a-f]{16}\.tmp"
+_LONG_HEADER = 100_000_000  # of a description: it holds the names of all unreadable pictures
+_OF_THE_MIXER = r"(latents|mixture|map)-.+"
+# How many days files stay: half-written ones, and the mixer's after their last use. By their
+# names, since the folder may be anyone's, with other files in it.
+_DAYS = (
+    (re.compile(r"[0-9a-f]{32}-[0-9a-f]{16}\.bin\.part"), 1),
+    (re.compile(rf"\.([0-9a-f]{{32}}|{_OF_THE_MIXER})\.safetensors\.[0-9a-f]{{16}}\.tmp"), 1),
+    (re.compile(rf"{_OF_THE_MIXER}\.safetensors"), 30),
 )
-_DAY = 24 * 60 * 60
+# Of the tensors in a description: `(N, 16)`, and text.
+_KINDS = {"digests": (torch.uint8, (16,)), "names": (torch.uint8, ())}
 # Linux's value, which Python has no name for before 3.14.
 _MAP_NORESERVE = 0x4000
 
+T = TypeVar("T")
+
 
 def cache_folder(cache: str | PathLike[str] | None = None) -> Path:
-    """Returns the folder for decoded pictures: `cache`, `$EASYVAE_CACHE` or `~/.cache/easyvae`.
+    """Returns the folder for all that is cached: `cache`, `$EASYVAE_CACHE` or `~/.cache/easyvae`.
 
     Where there is no home folder, it is one that cannot be written to.
     """
@@ -58,6 +66,50 @@ def cache_folder(cache: str | PathLike[str] | None = None) -> Path:
         return Path(chosen).expanduser()
     except RuntimeError:  # nobody's home
         return Path(os.devnull, "easyvae")
+
+
+def read_kept(
+    path: Path, read: Callable[[TensorFile], T | None], *, max_header: int = MAX_HEADER
+) -> T | None:
+    """Returns what `read` makes of a file in the cache folder once its header has been read.
+
+    It is `None` if there is no such file, or whatever is wrong with it: what `read` raises too.
+    """
+    try:
+        with open_tensors(path, max_header=max_header) as file:
+            made = read(file)
+        if made is not None:
+            with suppress(OSError):
+                os.utime(path)  # it is in use
+        return made
+    # Whatever is wrong with a file, its content can be computed again.
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        return None
+
+
+def keep(
+    path: Path,
+    tensors: Mapping[str, Tensor],
+    metadata: Mapping[str, Any],
+    *,
+    max_header: int = MAX_HEADER,
+) -> None:
+    """Writes a file in the cache folder, whole or not at all; removes what is there for too long.
+
+    Raises:
+        OSError: It cannot be written.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        write_tensors(path, tensors, metadata, max_header=max_header)
+    except ValueError as error:  # millions of unreadable pictures
+        raise OSError(errno.EFBIG, "the report is too long to be kept") from error
+    with suppress(OSError):
+        for other in path.parent.iterdir():
+            days = next((days for names, days in _DAYS if names.fullmatch(other.name)), None)
+            with suppress(OSError):
+                if days and time.time() - other.stat().st_mtime > days * 24 * 60 * 60:
+                    other.unlink()
 
 
 def memory_size() -> int:
@@ -88,29 +140,36 @@ class Cache:
         self._description = folder / f"{self._key}.safetensors"
 
     def load(self, fingerprint: str) -> Pictures | None:
-        """Returns the stored pictures, each compared with its digest, or `None`.
+        """Returns the stored pictures of a source with this fingerprint, or `None`.
 
-        Args:
-            fingerprint: of the source; a store of another one is none.
+        Each is compared with its digest.
         """
-        try:
-            with open_tensors(self._description, max_header=_MAX_HEADER) as file:
-                if file.metadata["fingerprint"] != fingerprint:
-                    return None
-                digests, names = self._read(file)
-                report, data = _report(file.metadata["report"]), self._data(file.metadata)
-            pictures = self._map(data, digests, names, report)
-            whole = np.array_equal(digest_rows(pictures.images), digests)
-        # Whatever is wrong with a store, the pictures can be decoded again.
-        except (OSError, ValueError, KeyError, TypeError, AttributeError):
-            return None
-        return pictures if whole else None
 
-    def new_data(self, size: int) -> Path:
-        """Returns a name in the folder, which is made if need be, for data to be written to.
+        def read(file: TensorFile) -> Pictures | None:
+            if file.metadata["fingerprint"] != fingerprint:
+                return None
+            kinds = {name: (entry.dtype, entry.shape[1:]) for name, entry in file.entries.items()}
+            if kinds != {name: _KINDS[name] for name in ("digests", *kinds)}:
+                raise ValueError("not a description of a store")
+            tensors = file.read()
+            digests, names = tensors["digests"].numpy(), None
+            if "names" in tensors:
+                text = tensors["names"].numpy().tobytes().decode("utf-8", "surrogatepass")
+                names = text.split("\0")
+                if len(names) != len(digests):
+                    raise ValueError("not as many names as images")
+            report = _report(file.metadata["report"])
+            images = self._map(self._data(file), len(digests))
+            return Pictures(images, digests=digests, names=names, report=report)
 
-        Args:
-            size: how many bytes there will be at most.
+        pictures = read_kept(self._description, read, max_header=_LONG_HEADER)
+        if pictures is not None and np.array_equal(digest_rows(pictures.images), pictures.digests):
+            return pictures
+        return None
+
+    @contextmanager
+    def new_rows(self, size: int) -> Iterator["FileRows"]:
+        """Opens a file for at most `size` bytes, which is gone afterwards unless committed.
 
         Raises:
             OSError: The folder cannot be made, the description cannot be replaced, or the disk
@@ -123,27 +182,33 @@ class Cache:
         if 2 * size > free:
             needs = f"{size / 1e9:,.1f} GB are over half of the {free / 1e9:,.1f} GB left there"
             raise OSError(errno.ENOSPC, needs)
-        return self.folder / f"{self._key}-{secrets.token_hex(8)}.bin.part"
+        part = self.folder / f"{self._key}-{secrets.token_hex(8)}.bin.part"
+        try:
+            with part.open("x+b") as file:
+                yield FileRows(file, self._shape)
+        finally:
+            with suppress(OSError):
+                part.unlink(missing_ok=True)
 
     def commit(
         self,
-        part: Path,
-        digests: NDArray[np.uint8],
+        rows: "FileRows",
         fingerprint: str,
         names: list[str] | None = None,
         report: Report | None = None,
     ) -> Pictures:
-        """Makes complete data the store, in place of the one before it.
+        """Makes the rows of a new file the store, in place of the one before it.
 
         Raises:
             OSError: It cannot be written; the store before is still there.
         """
-        data = part.with_suffix("")
-        part.replace(data)
+        digests = rows.complete()
+        data = rows.path.with_suffix("")
+        rows.path.replace(data)
         try:
             # Mapped before anyone can know of it: another process may replace it straight away.
-            pictures = self._map(data, digests, names, report)
-            old = self._old()
+            images = self._map(data, len(digests))
+            old = read_kept(self._description, self._data, max_header=_LONG_HEADER)
             tensors = {"digests": torch.from_numpy(digests)}
             if names is not None:
                 text = "\0".join(names).encode("utf-8", "surrogatepass")
@@ -155,115 +220,53 @@ class Cache:
                 "report": None if report is None else asdict(report),
             }
             flush_folder(self.folder)
-            _write_description(self._description, tensors, metadata)
+            keep(self._description, tensors, metadata, max_header=_LONG_HEADER)
         except BaseException:
             data.unlink(missing_ok=True)
             raise
-        self._clean(old)
-        return pictures
+        if old is not None:
+            with suppress(OSError):  # Windows keeps a file that is still mapped
+                old.unlink()
+        return Pictures(images, digests=digests, names=names, report=report)
 
-    def _read(self, file: TensorFile) -> tuple[NDArray[np.uint8], list[str] | None]:
-        """Reads the digests, `(N, 16)`, and the names if there are any."""
-        kinds = {name: (e.dtype, len(e.shape)) for name, e in file.entries.items()}
-        digests = {"digests": (torch.uint8, 2)}
-        if kinds not in (digests, {**digests, "names": (torch.uint8, 1)}):
-            raise ValueError("not a description of a store")
-        tensors = file.read()
-        names = None
-        if "names" in tensors:
-            text = tensors["names"].numpy().tobytes().decode("utf-8", "surrogatepass")
-            names = text.split("\0")
-            if len(names) != len(tensors["digests"]):
-                raise ValueError("not as many names as images")
-        return tensors["digests"].numpy(), names
-
-    def _data(self, metadata: dict[str, Any]) -> Path:
+    def _data(self, file: TensorFile) -> Path:
         """Returns the path of the data: only what is this store's own is opened or removed."""
-        name: str = metadata["data"]
+        name: str = file.metadata["data"]
         if not re.fullmatch(rf"{self._key}-[0-9a-f]{{16}}\.bin", name):
             raise ValueError("not the data of this store")
         return self.folder / name
 
-    def _old(self) -> Path | None:
-        """Returns the path of the data of the store that is there, if one is."""
-        try:
-            with open_tensors(self._description, max_header=_MAX_HEADER) as file:
-                return self._data(file.metadata)
-        except (OSError, ValueError, KeyError, TypeError):
-            return None
+    def _map(self, data: Path, count: int) -> Tensor:
+        """Returns images in a copy-on-write file: writing to them never reaches it.
 
-    def _map(
-        self,
-        data: Path,
-        digests: NDArray[np.uint8],
-        names: list[str] | None,
-        report: Report | None,
-    ) -> Pictures:
-        count, row = len(digests), int(np.prod(self._shape))
-        stored = _map_file(data)
-        if len(stored) != count * row or digests.shape != (count, 16):
-            raise ValueError(f"{data} holds {len(stored)} bytes, not {count * row}")
-        pixels = torch.from_numpy(stored.reshape(count, *self._shape))
-        return Pictures(pixels, digests=digests, names=names, report=report)
-
-    def _clean(self, old: Path | None) -> None:
-        """Removes the data replaced, and what processes that were killed have left behind."""
-        left = (path for path in self.folder.iterdir() if _LEFT.fullmatch(path.name))
-        stale = [path for path in left if _age(path) > _DAY]
-        for path in [*stale, *([old] if old else [])]:
-            with suppress(OSError):  # Windows keeps a file that is still mapped
-                path.unlink()
-
-
-def _write_description(path: Path, tensors: dict[str, Tensor], metadata: dict[str, Any]) -> None:
-    try:
-        write_tensors(path, tensors, metadata, max_header=_MAX_HEADER)
-    except ValueError as error:  # millions of unreadable pictures
-        raise OSError(errno.EFBIG, "the report is too long to be kept") from error
+        Read-only memory would do, but torch warns of it and a stray write would end the process.
+        """
+        with open_regular(data) as file:
+            if sys.platform == "linux":
+                # NORESERVE, or Linux refuses a private mapping larger than its memory.
+                flags = mmap.MAP_PRIVATE | _MAP_NORESERVE
+                mapped = mmap.mmap(file.fileno(), 0, flags, mmap.PROT_READ | mmap.PROT_WRITE)
+            else:
+                mapped = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_COPY)
+        return torch.from_numpy(np.frombuffer(mapped, np.uint8).reshape(count, *self._shape))
 
 
 def _report(fields: Any) -> Report | None:
-    """Returns the report from JSON, where its tuples have become lists.
-
-    Raises:
-        ValueError: It is none; so do a few other kinds of errors.
-    """
+    """Returns the report from JSON, where its tuples have become lists, or raises an error."""
     if fields is None:
         return None
     for key in ("unreadable", "skipped"):
         fields[key] = tuple((name, reason) for name, reason in fields[key])
-        if not all(isinstance(text, str) for pair in fields[key] for text in pair):
-            raise ValueError("not a report")
     report = Report(**fields)
     counts = report.pictures, report.copies, report.ignored, report.runs
-    if not all(type(count) is int and count >= 0 for count in counts):
-        raise ValueError("not a report")
-    if type(report.dropped) is not bool or type(report.note) is not str:
+    texts = report.note, *chain(*report.unreadable, *report.skipped)
+    if not (
+        all(type(count) is int and count >= 0 for count in counts)
+        and all(type(text) is str for text in texts)
+        and type(report.dropped) is bool
+    ):
         raise ValueError("not a report")
     return report
-
-
-def _map_file(path: Path) -> NDArray[np.uint8]:
-    """Returns a file as a copy-on-write array: writing to it never reaches the file.
-
-    Read-only memory would do, but torch warns of it and a stray write would end the process.
-    """
-    with open_regular(path) as file:
-        if sys.platform == "linux":
-            # NORESERVE, or Linux refuses a private mapping larger than its memory.
-            flags = mmap.MAP_PRIVATE | _MAP_NORESERVE
-            mapped = mmap.mmap(file.fileno(), 0, flags, mmap.PROT_READ | mmap.PROT_WRITE)
-        else:
-            mapped = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_COPY)
-    return np.frombuffer(mapped, np.uint8)
-
-
-def _age(path: Path) -> float:
-    """Returns how many seconds ago a file was last written to."""
-    try:
-        return time.time() - path.stat().st_mtime
-    except OSError:
-        return 0.0
 
 
 class MemoryRows:
@@ -274,56 +277,46 @@ class MemoryRows:
 
     def __init__(self, limit: int, shape: tuple[int, int, int]) -> None:
         self._images = np.empty((limit, *shape), np.uint8)
-        self._digests = np.empty((limit, 16), np.uint8)
         self._count = 0
 
     def append(self, pixels: NDArray[np.uint8]) -> None:
         """Adds one picture, `(C, H, W)`."""
         self._images[self._count] = pixels
-        self._digests[self._count] = digest_bytes(pixels)
         self._count += 1
 
-    def row(self, index: int) -> NDArray[np.uint8]:
-        """Returns a picture added before."""
-        pixels: NDArray[np.uint8] = self._images[index]
-        return pixels
+    def repeat(self, index: int) -> None:
+        """Adds a picture added before."""
+        self.append(self._images[index])
 
     def pictures(self, names: list[str], report: Report) -> Pictures:
         """Returns what was added."""
-        images = torch.from_numpy(self._images[: self._count])
-        digests = self._digests[: self._count]
-        return Pictures(images, digests=digests, names=names, report=report)
+        return Pictures(torch.from_numpy(self._images[: self._count]), names=names, report=report)
 
 
 class FileRows:
     """Pictures on their way into the data of a store."""
 
-    def __init__(self, path: Path, shape: tuple[int, int, int]) -> None:
-        self._file = path.open("x+b")
-        self._shape = shape
-        self._row = int(np.prod(shape))
+    def __init__(self, file: BinaryIO, shape: tuple[int, ...]) -> None:
+        self.path = Path(file.name)
+        self._file = file
+        self._size = math.prod(shape)
         self._digests = bytearray()
-
-    def __enter__(self) -> "FileRows":
-        return self
-
-    def __exit__(self, *error: object) -> None:
-        self._file.close()
 
     def append(self, pixels: NDArray[np.uint8]) -> None:
         """Adds one picture, `(C, H, W)`."""
         self._file.write(pixels.data)
         self._digests += digest_bytes(pixels).tobytes()
 
-    def row(self, index: int) -> NDArray[np.uint8]:
-        """Returns a picture added before."""
-        self._file.seek(index * self._row)
-        data = self._file.read(self._row)
+    def repeat(self, index: int) -> None:
+        """Adds a picture added before."""
+        self._file.seek(index * self._size)
+        pixels = np.frombuffer(self._file.read(self._size), np.uint8)
         self._file.seek(0, os.SEEK_END)
-        return np.frombuffer(data, np.uint8).reshape(self._shape)
+        self.append(pixels)
 
     def complete(self) -> NDArray[np.uint8]:
         """Makes the disk hold all that was added; returns the digests, `(N, 16)`."""
-        self._file.flush()
-        os.fsync(self._file.fileno())
+        with self._file:  # Windows renames no open file
+            self._file.flush()
+            os.fsync(self._file.fileno())
         return np.frombuffer(self._digests, np.uint8).reshape(-1, 16)

@@ -48,9 +48,6 @@ def reduce_file(data: bytes) -> bytes:
 
     What is cut short or damaged stays so, for the decoder to say.
 
-    Args:
-        data: The file's content.
-
     Raises:
         ValueError: If decoding it would be more work than any real picture is; the message says
             why.
@@ -98,7 +95,7 @@ def _reduce_jpeg(data: bytes) -> bytes:
         if needed or _take(wanted, bytes([marker]), view[at + 2 : end]):
             kept.append(view[begin:end])
         at = end
-    raise _too_many_parts("segments")
+    raise ValueError(f"more than {MAX_PARTS:,} segments, and real pictures have far fewer")
 
 
 def _reduce_png(data: bytes) -> bytes:
@@ -117,17 +114,13 @@ def _reduce_png(data: bytes) -> bytes:
         if critical or _take(wanted, kind, view[at + 8 : end - 4]):
             kept.append(view[at:end])
         at = end
-    raise _too_many_parts("chunks")
+    raise ValueError(f"more than {MAX_PARTS:,} chunks, and real pictures have far fewer")
 
 
 def _take(wanted: list[tuple[bytes, bytes]], kind: bytes, content: memoryview) -> bool:
-    """Tells whether a part is wanted, and if so takes it off the list: one is enough."""
+    """Returns whether a part is wanted, and if so takes it off the list: one is enough."""
     for entry in wanted:
         if entry[0] == kind and content[: len(entry[1])] == entry[1]:
             wanted.remove(entry)
             return True
     return False
-
-
-def _too_many_parts(what: str) -> ValueError:
-    return ValueError(f"more than {MAX_PARTS:,} {what}, and real pictures have far fewer")

@@ -11,11 +11,14 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, IterableDataset
 
+from easyvae.core.checks import check_batch
 from easyvae.core.seeds import RandomState, generators_of
 from easyvae.data.decode import ImageError, picture_shape, quiet_pillow, to_pixels
 from easyvae.data.load import load_pictures
 from easyvae.data.pictures import Pictures, pieces
 
+_PROBE = 8
+"""So many rows are read twice, to learn whether chance has a part in them."""
 _FLOATS = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
 
 
@@ -32,33 +35,28 @@ def check_range(pictures: Pictures, low: float = 0.0, high: float = 1.0) -> None
     if not images.is_floating_point():
         return
     ranges = [torch.aminmax(images[piece]) for piece in pieces(images)]
-    least = min(float(found.min) for found in ranges)
-    most = max(float(found.max) for found in ranges)
+    least, most = min(float(each.min) for each in ranges), max(float(each.max) for each in ranges)
     if least < low or most > high:
         fix = (
             "divide them by 255, or give them as uint8"
             if least >= 0 and 2 < most <= 255
             else 'rescale them, or build the model with output="identity"'
         )
-        found = f"{least:.6g} to {most:.6g}"
-        raise ValueError(f"`data` must be in [{low:g}, {high:g}] but ranges from {found}: {fix}")
+        span = f"from {least:.6g} to {most:.6g}"
+        raise ValueError(f"`data` must be in [{low:g}, {high:g}] but ranges {span}: {fix}")
 
 
 def checked_images(data: Any, shape: tuple[int, ...], *, first: int = 0) -> Tensor:
-    """Returns a batch as `(n, *shape)` on the CPU, uint8 or finite float32, or say what is wrong.
-
-    Args:
-        data: a tensor or array.
-        shape: the model's `(C, *spatial)`.
-        first: what errors call the first row.
+    """Returns a tensor or array as `(n, *shape)` on the CPU, uint8 or finite float32.
 
     Raises:
-        ValueError: it has another shape or type, or holds NaN or infinity.
+        ValueError: it has another shape or type, or holds NaN or infinity in a row, where the
+            first row's number is `first`.
     """
     images = _as_tensor(data)
     if shape[0] == 1 and images.ndim == len(shape) and tuple(images.shape[1:]) == shape[1:]:
         images = images.unsqueeze(1)  # (n, *spatial) -> (n, 1, *spatial)
-    check_shape(tuple(images.shape), shape)
+    check_batch("data", tuple(images.shape), shape)
     if len(images) == 0:
         raise ValueError(f"`data` (of shape {tuple(images.shape)}) holds no images")
     if images.dtype in _FLOATS:
@@ -74,7 +72,7 @@ def checked_images(data: Any, shape: tuple[int, ...], *, first: int = 0) -> Tens
 
 
 def _as_tensor(data: Any) -> Tensor:
-    """Returns a tensor or array as a tensor on the CPU, sharing its memory where that can be."""
+    """Returns a tensor on the CPU that shares the data's memory where that can be."""
     if isinstance(data, Tensor):
         return data.detach().cpu()
     array = np.asarray(data)
@@ -95,54 +93,6 @@ def _check_finite(images: Tensor, first: int) -> None:
         if not finite.all():
             row = first + piece.start + int(finite.logical_not().nonzero()[0])
             raise ValueError(f"`data` must be finite but row {row} holds NaN or infinity")
-
-
-def check_shape(found: tuple[int, ...], shape: tuple[int, ...]) -> None:
-    """Checks that a batch is `(N, *shape)`.
-
-    Raises:
-        ValueError: it is not; the message says what would make it so.
-
-    Example:
-        >>> check_shape((100, 64, 64, 3), (3, 64, 64))
-        Traceback (most recent call last):
-            ...
-        ValueError: `data` (of shape (100, 64, 64, 3)) must be (N, 3, 64, 64): the channels come \
-last; move them with `.permute(0, 3, 1, 2)` (NumPy: `.transpose(0, 3, 1, 2)`)
-    """
-    if found[1:] == shape and len(found) == len(shape) + 1:
-        return
-    expected = ", ".join(str(size) for size in ("N", *shape))
-    raise ValueError(f"`data` (of shape {found}) must be ({expected}): {_fix(found, shape)}")
-
-
-def _fix(found: tuple[int, ...], shape: tuple[int, ...]) -> str:
-    """Returns what would turn a batch of one shape into one of the other."""
-    channels, spatial = shape[0], shape[1:]
-    if found == shape:
-        return "a single image needs a batch dimension: `data[None]`"
-    if found[1:] == spatial:
-        repeat = ", ".join(["-1", str(channels), *["-1"] * len(spatial)])
-        return f"the channels are missing; repeat one with `data[:, None].expand({repeat})`"
-    if len(found) != len(shape) + 1:
-        return f"{len(shape) + 1} dimensions are needed, not {len(found)}"
-    steps = []
-    if found[1:-1] == spatial or found[-1] == channels != found[1]:
-        axes = ", ".join(str(axis) for axis in (0, len(shape), *range(1, len(shape))))
-        steps.append(
-            f"the channels come last; move them with `.permute({axes})` "
-            f"(NumPy: `.transpose({axes})`)"
-        )
-        found = (found[0], found[-1], *found[1:-1])
-    if found[1] != channels:
-        steps.append(f"change the channels, or build the model with `in_channels={found[1]}`")
-    if found[2:] != spatial:
-        steps.append(f"resize the images, or build the model with `image_size={found[2:]}`")
-    return "; ".join(steps)
-
-
-_PROBE = 8
-"""So many rows are read twice, to learn whether chance has a part in them."""
 
 
 def as_pictures(data: Any, shape: Sequence[int], *, flip: bool = False) -> Pictures:
@@ -177,7 +127,7 @@ def as_pictures(data: Any, shape: Sequence[int], *, flip: bool = False) -> Pictu
     if isinstance(data, str | PathLike):
         return load_pictures(data, picture_shape(sizes), flip=flip)
     if isinstance(data, Pictures):
-        check_shape(tuple(data.images.shape), sizes)
+        check_batch("data", tuple(data.images.shape), sizes)
         if data.flip or not flip:
             return data
         return Pictures(
@@ -189,16 +139,9 @@ def as_pictures(data: Any, shape: Sequence[int], *, flip: bool = False) -> Pictu
 
 
 def read_rows(data: Any, shape: tuple[int, ...]) -> Tensor:
-    """Reads each row of a data set, loader, sequence or iterable once, into one tensor.
+    """Reads each row of a data set, loader, sequence or iterable once, into one checked tensor.
 
     Random transforms and shuffling, if there are any, are seeded: two reads give the same rows.
-
-    Returns:
-        `(N, *shape)`, uint8 or float32.
-
-    Raises:
-        ValueError: there are no rows, or one has the wrong shape or type, or is not finite.
-        TypeError: `data` does not consist of rows.
     """
     batches: Iterator[Tensor]
     with RandomState(0, generators_of(data)).active():
@@ -210,21 +153,17 @@ def read_rows(data: Any, shape: tuple[int, ...]) -> Tensor:
     if images is None:
         raise ValueError(f"`data` (a {type(data).__name__}) holds no images")
     if _is_indexed(data) and not isinstance(data, DataLoader):
-        _warn_of_chance(data, images[:_PROBE], shape)
+        first = images[:_PROBE]
+        with RandomState(1).active():
+            again = [_row_image(data[index], shape, index) for index in range(len(first))]
+        if not torch.equal(torch.cat(again), first):
+            warnings.warn(
+                f"`data` (a {type(data).__name__}) gives other images at every reading, as random "
+                "transforms do. A data set is read once, and its images stay as they were drawn: "
+                "to have them drawn anew each epoch, pass a DataLoader over it",
+                stacklevel=2,
+            )
     return images
-
-
-def _warn_of_chance(data: Any, images: Tensor, shape: tuple[int, ...]) -> None:
-    """Says so if a second reading of the first rows, by other chance, gives other images."""
-    with RandomState(1).active():
-        again = [_row_image(data[index], shape, index) for index in range(len(images))]
-    if not torch.equal(torch.cat(again), images):
-        warnings.warn(
-            f"`data` (a {type(data).__name__}) gives other images at every reading, as random "
-            "transforms do. A data set is read once, and its images stay as they were drawn: to "
-            "have them drawn anew each epoch, pass a DataLoader over it",
-            stacklevel=2,
-        )
 
 
 def batch_images(batch: Any, shape: tuple[int, ...], number: int) -> Tensor:
@@ -283,7 +222,7 @@ def _rows(data: Any) -> Iterable[Any]:
 
 
 def _is_indexed(data: Any) -> bool:
-    """Tells whether rows can be read by their numbers, in any order and again."""
+    """Whether rows can be read by their numbers, in any order and again."""
     indexed = hasattr(data, "__len__") and hasattr(data, "__getitem__")
     return indexed and not isinstance(data, IterableDataset)
 

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 
 def import_pillow() -> ModuleType:
-    """Returns `PIL.Image`, or say how to install it."""
+    """Returns `PIL.Image`, or says how to install it."""
     try:
         from PIL import Image
     except ImportError as error:
@@ -106,6 +106,11 @@ class ImageError(ValueError):
         return f"{printable(self.path)}: {self.fault}"
 
 
+def fault_of(error: Exception) -> str:
+    """Returns what an error of another library says, in one printable line."""
+    return printable(" ".join(str(error).split()) or type(error).__name__)
+
+
 def read_image(
     source: str | PathLike[str] | bytes,
     shape: Sequence[int],
@@ -156,11 +161,7 @@ def read_image(
 
 
 def read_file(path: str | PathLike[str]) -> bytes:
-    """Returns the content of a file of at most `MAX_BYTES`.
-
-    Raises:
-        ImageError: the file is missing, unreadable, too large or no regular file.
-    """
+    """Returns the content of a regular file of at most `MAX_BYTES`, or raises `ImageError`."""
     try:
         # A FIFO or device would block for ever: looked at before it is opened.
         status = Path(path).stat()
@@ -179,11 +180,7 @@ def read_file(path: str | PathLike[str]) -> bytes:
 
 
 def picture_shape(shape: Sequence[int]) -> tuple[int, int, int]:
-    """Returns `shape` as a tuple, once it is known to be one that a picture file can fill.
-
-    Raises:
-        ValueError: it is not (1 or 3, height, width).
-    """
+    """Returns `shape` as a tuple, if it is one that a picture file can fill, or refuses it."""
     sizes = tuple(shape)
     if len(sizes) != 3 or sizes[0] not in (1, 3) or min(sizes) < 1:
         raise ValueError(
@@ -197,14 +194,10 @@ def picture_shape(shape: Sequence[int]) -> tuple[int, int, int]:
 def open_picture(
     data: bytes, name: str, *, at_least: int | None = None, max_pixels: int = MAX_PIXELS
 ) -> Iterator["Image.Image"]:
-    """Decodes a picture file's bytes, and turn whatever goes wrong with it into an `ImageError`.
+    """Decodes a picture file's bytes; whatever goes wrong with it becomes an `ImageError`.
 
-    Args:
-        data: the file's content.
-        name: what errors call it.
-        at_least: a JPEG may be decoded at a half, quarter or eighth of its size as long as both
-            sides keep this many pixels; `None` decodes it at full size.
-        max_pixels: how many pixels it may have.
+    A JPEG may be decoded at a half, quarter or eighth of its size as long as both sides keep
+    `at_least` pixels; `None` decodes it at full size.
     """
     pillow = import_pillow()
     too_large = f"over the limit of {max_pixels / 1e6:.0f} megapixels"
@@ -236,8 +229,7 @@ def open_picture(
             raise ImageError(name, "not a JPEG, PNG or WEBP picture") from error
         # Any exception at all can come out of a decoder fed with hostile bytes.
         except Exception as error:
-            fault = " ".join(str(error).split()) or type(error).__name__
-            raise ImageError(name, f"cannot be decoded: {printable(fault)}") from error
+            raise ImageError(name, f"cannot be decoded: {fault_of(error)}") from error
 
 
 def to_pixels(

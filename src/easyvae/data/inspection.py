@@ -1,14 +1,15 @@
 """A look at a folder or archive of pictures before training on it."""
 
-import hashlib
 from collections import Counter
 from contextlib import closing
 from dataclasses import dataclass, field
 from os import PathLike
+from typing import NamedTuple
 
 import numpy as np
 
-from easyvae.data.decode import ImageError, flatten, open_picture
+from easyvae.data.decode import flatten, open_picture
+from easyvae.data.load import read_each
 from easyvae.data.pictures import counted, listed
 from easyvae.data.sources import open_source
 
@@ -62,7 +63,7 @@ class Inspection:
 
 
 def inspect_pictures(source: str | PathLike[str]) -> Inspection:
-    """Reads every picture in a folder, zip archive or file once, one at a time, and describe them.
+    """Describes the pictures in a folder, zip archive or file: each is read once, one at a time.
 
     Raises:
         ImageError: there is nothing at `source`, or it is no folder, archive or picture.
@@ -73,32 +74,24 @@ def inspect_pictures(source: str | PathLike[str]) -> Inspection:
         >>> from PIL import Image
         >>> folder = Path(tempfile.mkdtemp())
         >>> Image.new("L", (80, 60)).save(folder / "night.png")
-        >>> found = inspect_pictures(folder)
-        >>> found.sizes, found.nearly_black
+        >>> seen = inspect_pictures(folder)
+        >>> seen.sizes, seen.nearly_black
         (Counter({(80, 60): 1}), ['night.png'])
     """
-    with closing(open_source(source)) as found:
+    with closing(open_source(source)) as opened:
         seen = Inspection(
-            unreadable=list(found.unreadable),
-            skipped=found.skipped,
-            ignored=found.ignored,
-            runs=found.runs,
+            unreadable=list(opened.unreadable),
+            skipped=opened.skipped,
+            ignored=opened.ignored,
+            runs=opened.runs,
         )
-        known: dict[bytes, _Facts | str] = {}
-        for name in found.names:
-            try:
-                data = found.read(name)
-            except ImageError as error:
-                seen.unreadable.append((name, error.fault))
-                continue
-            key = hashlib.blake2b(data, digest_size=16).digest()
-            facts = known.get(key)
-            seen.copies += facts is not None and not isinstance(facts, str)
-            if facts is None:
-                facts = known[key] = _facts(data, str(found.path / name))
+        facts_of: dict[bytes, _Facts] = {}
+        for name, key, facts in read_each(opened, _look_at, 1):
             if isinstance(facts, str):
                 seen.unreadable.append((name, facts))
                 continue
+            seen.copies += facts is None
+            facts = facts_of[key] = facts or facts_of[key]
             seen.pictures += 1
             seen.sizes[facts.size] += 1
             seen.modes[facts.mode] += 1
@@ -108,31 +101,21 @@ def inspect_pictures(source: str | PathLike[str]) -> Inspection:
     return seen
 
 
-@dataclass(frozen=True, slots=True)
-class _Facts:
+class _Facts(NamedTuple):
     size: tuple[int, int]
     mode: str
     format: str
     dark: bool
 
 
-def _facts(data: bytes, name: str) -> _Facts | str:
-    """Returns the facts about one picture file, or why it cannot be read."""
-    try:
-        with open_picture(data, name) as image:
-            dark = bool(np.asarray(flatten(image, "L")).mean() < _NEARLY_BLACK)
-            return _Facts(image.size, image.mode, image.format or "", dark)
-    except ImageError as error:
-        return error.fault
+def _look_at(data: bytes, name: str) -> _Facts:
+    with open_picture(data, name) as image:
+        dark = bool(np.asarray(flatten(image, "L")).mean() < _NEARLY_BLACK)
+        return _Facts(image.size, image.mode, image.format or "", dark)
 
 
 def _most(counts: "Counter[str]") -> str:
-    """Returns the five most frequent, with how many of each, and how many others there are.
-
-    Example:
-        >>> _most(Counter(RGB=1200, L=3))
-        'RGB (1,200), L (3)'
-    """
-    shown = [f"{name} ({n:,})" for name, n in counts.most_common(5)]
-    more = len(counts) - len(shown)
-    return ", ".join(shown) + (f" and {more:,} more" if more > 0 else "")
+    """Returns the five most frequent, with how many of each, and how many others there are."""
+    five = [f"{name} ({n:,})" for name, n in counts.most_common(5)]
+    more = len(counts) - len(five)
+    return ", ".join(five) + (f" and {more:,} more" if more else "")

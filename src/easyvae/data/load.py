@@ -1,14 +1,16 @@
 """From a folder, an archive or a picture file to the store: each picture is decoded once."""
 
 import hashlib
+import math
 import os
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import closing, suppress
+from contextlib import closing
+from dataclasses import dataclass
 from os import PathLike
 from pathlib import Path
-from typing import Literal
+from typing import Literal, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,14 +18,16 @@ from numpy.typing import NDArray
 from easyvae.core.checks import as_path
 from easyvae.core.files import printable
 from easyvae.data.cache import Cache, FileRows, MemoryRows, cache_folder, memory_size
+from easyvae.data.candidates import Source
 from easyvae.data.decode import ImageError, import_pillow, picture_shape, quiet_pillow, read_image
 from easyvae.data.pictures import Pictures, Report, counted, listed
-from easyvae.data.sources import Source, early_fingerprint, open_source
+from easyvae.data.sources import early_fingerprint, open_source
 
 # A store, or a source, of more bytes than this is worth a file in the cache folder.
 CACHED_FROM = 64 * 2**20
 _SMALL = 2**14
 
+T = TypeVar("T")
 OnProgress = Callable[[int, int], object]
 
 
@@ -86,119 +90,115 @@ def load_pictures(
         raise ValueError(f'`on_error` (={on_error!r}) must be "skip" or "raise"')
     import_pillow()
     root = as_path("source", source)
-
-    def store() -> Cache:
-        return Cache(cache_folder(cache), str(Path(source).absolute()), shape, [copies])
-
+    origin = str(Path(source).absolute())
+    store = Cache(cache_folder(cache), origin, shape, [copies])
     # An archive's table of contents takes seconds to read: not where the store is there.
     early = early_fingerprint(root)
-    pictures = store().load(early) if early is not None else None
+    pictures = store.load(early) if early is not None else None
     if pictures is None:
-        with closing(open_source(source)) as found:
-            scan = _Scan(found, root, shape, copies == "drop", on_error == "raise", progress)
-            if max(scan.size, found.size) > CACHED_FROM:
-                pictures = store().load(found.fingerprint) or scan.into_cache(store())
+        with closing(open_source(source)) as opened:
+            scan = _Scan(opened, root, shape, copies == "drop", on_error == "raise", progress)
+            if max(scan.size, opened.size) > CACHED_FROM:
+                pictures = store.load(opened.fingerprint) or scan.into_cache(store)
             else:
                 pictures = scan.into_memory()
-            root = found.path
+            root = opened.path
     if on_error == "raise" and pictures.report and pictures.report.unreadable:
         name, fault = pictures.report.unreadable[0]  # of a store that an earlier call cached
         raise ImageError(root / name, fault)
     pictures.flip = flip
-    pictures.origin = str(Path(source).absolute())
+    pictures.origin = origin
     return pictures
 
 
+@dataclass
 class _Scan:
     """One pass over a source, its options, and the two places its pictures can go."""
 
-    def __init__(
-        self,
-        found: Source,
-        path: Path,
-        shape: tuple[int, int, int],
-        drop: bool,
-        strict: bool,
-        progress: OnProgress | None,
-    ) -> None:
-        self.found = found
-        self.path = path
-        self.shape = shape
-        self.drop = drop
-        self.strict = strict
-        self.progress = progress
-        self.size = len(found.names) * int(np.prod(shape))  # in bytes, at most
+    source: Source
+    path: Path
+    shape: tuple[int, int, int]
+    drop: bool
+    strict: bool
+    progress: OnProgress | None
+
+    @property
+    def size(self) -> int:
+        """How many bytes the pictures take, at most."""
+        return len(self.source.names) * math.prod(self.shape)
 
     def into_memory(self, fault: str = "") -> Pictures:
         """Reads the set into memory, since it is small or for a fault of the cache folder."""
         if self.size > memory_size():
-            these = f"{counted(len(self.found.names), 'picture')} at {self.shape}"
+            these = f"{counted(len(self.source.names), 'picture')} at {self.shape}"
             raise ImageError(
                 self.path,
                 f"{these} are up to {self.size / 1e9:,.1f} GB decoded, more than this machine's "
                 f"memory; {fault or 'use fewer or smaller ones'}",
             )
-        rows = MemoryRows(len(self.found.names), self.shape)
+        rows = MemoryRows(len(self.source.names), self.shape)
         names, report = self._run(rows, f"kept in memory: {fault}" if fault else "")
         return rows.pictures(names, report)
 
     def into_cache(self, store: Cache) -> Pictures:
-        part: Path | None = None
         try:
-            part = store.new_data(self.size)
-            with FileRows(part, self.shape) as rows:
+            with store.new_rows(self.size) as rows:
                 names, report = self._run(rows)
-                digests = rows.complete()
-            return store.commit(part, digests, self.found.fingerprint, names, report)
+                return store.commit(rows, self.source.fingerprint, names, report)
         except OSError as error:  # read-only, or full: reading a picture raises ImageError instead
             fault = error.strerror or str(error)
             folder = printable(str(store.folder))
             return self.into_memory(f"cannot write to {folder} ({fault})")
-        finally:
-            if part is not None:
-                with suppress(OSError):
-                    part.unlink(missing_ok=True)
 
     def _run(self, rows: MemoryRows | FileRows, note: str = "") -> tuple[list[str], Report]:
-        """Puts every picture into `rows`; return the names of those in it, and the report."""
+        """Puts every picture into `rows`; returns the names of those in it, and the report."""
+        source = self.source
         names: list[str] = []
         rows_of: dict[bytes, int] = {}  # of a file's hash, where copies are kept
-        faults_of: dict[bytes, str] = {}
-        faults = list(self.found.unreadable)
+        faults = list(source.unreadable)
         copies = 0
-        for done, (name, key, pixels) in enumerate(_decoded(self.found, self.shape), start=1):
-            if isinstance(pixels, ImageError):
+
+        def decode(data: bytes, name: str) -> NDArray[np.uint8]:
+            return read_image(data, self.shape, name=name)
+
+        workers = min(8, os.cpu_count() or 1)
+        # Named, the iterator would outlive an error, and its threads work on beside the next.
+        for done, (name, key, pixels) in enumerate(read_each(source, decode, workers), start=1):
+            if isinstance(pixels, str):
                 if self.strict:
-                    raise pixels
-                faults_of[key] = pixels.fault
-                faults.append((name, pixels.fault))
+                    raise ImageError(source.path / name, pixels)
+                faults.append((name, pixels))
             elif pixels is not None:
                 if not self.drop:
                     rows_of[key] = len(names)
                 names.append(name)
                 rows.append(pixels)
-            elif key in faults_of:
-                faults.append((name, faults_of[key]))
             else:
                 copies += 1
                 if not self.drop:
                     names.append(name)
-                    rows.append(rows.row(rows_of[key]))
+                    rows.repeat(rows_of[key])
             if self.progress is not None:
-                self.progress(done, len(self.found.names))
+                self.progress(done, len(source.names))
         if faults and self.strict:
-            raise ImageError(self.found.path / faults[0][0], faults[0][1])
-        readable = len(names) + (copies if self.drop else 0)
-        skipped, ignored = tuple(self.found.skipped), self.found.ignored
-        runs = self.found.runs
-        report = Report(readable, copies, self.drop, tuple(faults), skipped, ignored, note, runs)
+            raise ImageError(source.path / faults[0][0], faults[0][1])
+        report = Report(
+            pictures=len(names) + (copies if self.drop else 0),
+            copies=copies,
+            dropped=self.drop,
+            unreadable=tuple(faults),
+            skipped=tuple(source.skipped),
+            ignored=source.ignored,
+            note=note,
+            runs=source.runs,
+        )
         if not names:
             raise ImageError(self.path, _nothing(report))
         return names, report
 
 
 def _nothing(report: Report) -> str:
-    """Return, in one line, what there was instead of pictures."""
+    """Returns, in one line, what there was instead of pictures."""
     parts = [counted(report.ignored, "file") + " of other kinds"]
     if report.runs:
         parts.append(counted(report.runs, "run folder") + " left out")
@@ -208,53 +208,53 @@ def _nothing(report: Report) -> str:
     return f"no readable JPEG, PNG or WEBP picture in it ({'; '.join(parts)})"
 
 
-# A picture's pixels, or why it has none; `None` for a copy of an earlier file.
-_Outcome = NDArray[np.uint8] | ImageError | None
+def read_each(
+    source: Source, read: Callable[[bytes, str], T], workers: int
+) -> Iterator[tuple[str, bytes, T | str | None]]:
+    """Yields, in order, each candidate's name, its file's hash, and what `read` makes of it.
 
+    That is a text where a picture cannot be read: what is wrong with it or with the one that it is
+    a copy of. It is `None` for a copy of a readable one, which is not read again.
 
-def _decoded(found: Source, shape: tuple[int, int, int]) -> Iterator[tuple[str, bytes, _Outcome]]:
-    """Yields (name, hash of the file, outcome) in order.
-
-    Files are read here, and large ones decoded by a few threads, since Pillow lets go of the
-    interpreter's lock. For small ones handing them over would take longer than decoding them.
-    At most two pictures for each thread are in memory.
+    `read` takes a file's content and what errors call it, and raises `ImageError`. It is given
+    large files in threads, since Pillow lets go of the interpreter's lock; handing small ones over
+    would take longer than decoding them. At most two pictures for each thread are in memory.
     """
-    workers = min(8, os.cpu_count() or 1)
-    seen: set[bytes] = set()
-    waiting: deque[tuple[str, bytes, _Outcome | Future[_Outcome]]] = deque()
+    faults: dict[bytes, str | None] = {}  # by the hashes of all files so far
+
+    def attempt(data: bytes, name: str) -> T | str:
+        try:
+            return read(data, name)
+        except ImageError as error:
+            return error.fault
+
+    def settle() -> tuple[str, bytes, T | str | None]:
+        name, key, task = waiting.popleft()
+        outcome = task.result() if isinstance(task, Future) else task
+        if isinstance(outcome, str):
+            faults[key] = outcome
+        return name, key, faults[key] if outcome is None else outcome
+
+    waiting: deque[tuple[str, bytes, T | str | Future[T | str] | None]] = deque()
     with quiet_pillow, ThreadPoolExecutor(workers, "easyvae-decode") as pool:
         try:
-            for name in found.names:
-                task: _Outcome | Future[_Outcome] = None
+            for name in source.names:
+                task: T | str | Future[T | str] | None = None
                 key = b""
                 try:
-                    data = found.read(name)
+                    data = source.read(name)
                 except ImageError as error:
-                    task = error
+                    task = error.fault
                 else:
                     key = hashlib.blake2b(data, digest_size=16).digest()
-                    if key not in seen:
-                        seen.add(key)
-                        job = data, shape, str(found.path / name)
-                        task = _decode(*job) if len(data) < _SMALL else pool.submit(_decode, *job)
+                    if key not in faults:
+                        faults[key] = None
+                        job = data, str(source.path / name)
+                        task = attempt(*job) if len(data) < _SMALL else pool.submit(attempt, *job)
                 waiting.append((name, key, task))
                 while len(waiting) > 2 * workers:
-                    yield _settled(*waiting.popleft())
+                    yield settle()
             while waiting:
-                yield _settled(*waiting.popleft())
+                yield settle()
         finally:
             pool.shutdown(cancel_futures=True)
-
-
-def _decode(data: bytes, shape: tuple[int, int, int], name: str) -> _Outcome:
-    try:
-        return read_image(data, shape, name=name)
-    except ImageError as error:
-        return error
-
-
-def _settled(
-    name: str, key: bytes, task: _Outcome | Future[_Outcome]
-) -> tuple[str, bytes, _Outcome]:
-    """Waits for a picture that is being decoded."""
-    return name, key, task.result() if isinstance(task, Future) else task

@@ -67,10 +67,14 @@ class LoaderBatches:
     ) -> None:
         batches = _batches_in(loader)
         check_rank(rank, world)
-        images = _images_in(loader)
-        last = images % loader.batch_size if images and loader.batch_size else 0
-        if images is not None and 0 < last < world:  # too few for every process: left out
-            batches, images = batches - 1, images - last
+        images = None
+        if loader.batch_size is not None and not isinstance(loader.dataset, IterableDataset):
+            images = len(loader.sampler)  # type: ignore[arg-type] # len(loader) has asked it too
+            last = images % loader.batch_size
+            if loader.drop_last:
+                images -= last
+            elif 0 < last < world:  # too few for every process: left out
+                batches, images = batches - 1, images - last
         if batches < 1:
             raise ValueError(
                 f"`data` is a DataLoader with no batch for {world} process(es): "
@@ -105,9 +109,8 @@ class LoaderBatches:
         by the first 64 images of its first epoch. So data of which a share `f` differs are told
         apart with a probability of `1 - (1 - f) ** 64`: 96 % for a share of 5 %.
 
-        Returns:
-            The digest, or `None` where a second reading gives other images than the first, or
-            one that does not fit: then there is nothing to know the data by.
+        It is `None` where a second reading gives other images than the first, or one that does
+        not fit: then there is nothing to know the data by.
         """
         try:
             _check_splittable(self._loader)
@@ -152,14 +155,6 @@ class LoaderBatches:
             yield Batch(images[low:high], low, len(images))
 
 
-def _images_in(loader: "DataLoader[Any]") -> int | None:
-    """Returns how many images an epoch of a loader has, if it makes its batches itself."""
-    if loader.batch_size is None or isinstance(loader.dataset, IterableDataset):
-        return None
-    count = len(loader.sampler)  # type: ignore[arg-type] # len(loader) has just asked it for this
-    return count - count % loader.batch_size if loader.drop_last else count
-
-
 def split_loader(
     loader: "DataLoader[Any]", fraction: float, seed: int, shape: Sequence[int]
 ) -> "tuple[DataLoader[Any], Pictures]":
@@ -197,10 +192,10 @@ def split_loader(
     with RandomState(0, generators_of(loader)).active():
         for number, batch in enumerate(everything):
             digests.append(digest_rows(batch_images(batch, sizes, number)))
-    found = sum(len(part) for part in digests)
-    if found != count:
+    made = sum(map(len, digests))
+    if made != count:
         raise ValueError(
-            f"`data` is a DataLoader that makes {found} images of {count} rows: {_INSTEAD}"
+            f"`data` is a DataLoader that makes {made} images of {count} rows: {_INSTEAD}"
         )
     train, held_out = split_digests(np.concatenate(digests), fraction, seed)
     validation = as_pictures(_with_rows(loader, held_out.tolist(), shuffle=False), sizes)
@@ -209,11 +204,7 @@ def split_loader(
 
 
 def _batches_in(loader: "DataLoader[Any]") -> int:
-    """Returns how many batches a loader makes of all its rows.
-
-    Raises:
-        ValueError: If it cannot tell.
-    """
+    """Returns how many batches a loader makes of all its rows, or refuses one that cannot tell."""
     try:
         return len(loader)
     except TypeError as error:
@@ -246,21 +237,15 @@ def _with_rows(
     loader: "DataLoader[Any]", rows: Sequence[int], *, shuffle: bool
 ) -> "DataLoader[Any]":
     """Returns a loader like the one given, over some rows of its data set."""
-    generator = loader.generator
-    if generator is None:
-        generator = getattr(loader.sampler, "generator", None)
+    kept = (
+        *("batch_size", "num_workers", "collate_fn", "pin_memory", "timeout", "worker_init_fn"),
+        *("multiprocessing_context", "prefetch_factor", "persistent_workers"),
+    )
+    options = {name: getattr(loader, name) for name in kept}
     return DataLoader(
         Subset(loader.dataset, rows),
-        batch_size=loader.batch_size,
         shuffle=shuffle,
-        num_workers=loader.num_workers,
-        collate_fn=loader.collate_fn,
-        pin_memory=loader.pin_memory,
         drop_last=loader.drop_last and shuffle,
-        timeout=loader.timeout,
-        worker_init_fn=loader.worker_init_fn,
-        multiprocessing_context=loader.multiprocessing_context,
-        generator=generator,
-        prefetch_factor=loader.prefetch_factor,
-        persistent_workers=loader.persistent_workers,
+        generator=loader.generator or getattr(loader.sampler, "generator", None),
+        **options,
     )

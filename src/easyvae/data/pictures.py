@@ -70,25 +70,15 @@ class Report:
 
 
 def counted(count: int, one: str, many: str = "") -> str:
-    """Returns a count with its noun.
-
-    Example:
-        >>> counted(1, "picture"), counted(14205, "picture")
-        ('1 picture', '14,205 pictures')
-    """
+    """Returns a count with its noun: "14,205 pictures"."""
     return f"{count:,} {one if count == 1 else many or one + 's'}"
 
 
 def listed(faults: tuple[tuple[str, str], ...]) -> str:
-    """Returns the first five (name, reason) pairs on one line, and how many more there are.
-
-    Example:
-        >>> listed((("a.jpg", "cut short"), ("b.jpg", "encrypted")))
-        'a.jpg (cut short), b.jpg (encrypted)'
-    """
-    shown = [f"{printable(name)} ({printable(reason)})" for name, reason in faults[:_LISTED]]
-    more = len(faults) - len(shown)
-    return ", ".join(shown) + (f" and {more:,} more" if more else "")
+    """Returns the first five (name, reason) pairs on one line, and how many more there are."""
+    first = [f"{printable(name)} ({printable(reason)})" for name, reason in faults[:_LISTED]]
+    more = len(faults) - len(first)
+    return ", ".join(first) + (f" and {more:,} more" if more else "")
 
 
 class Images(Protocol):
@@ -118,13 +108,6 @@ class Pictures:
         >>> len(pictures), pictures.gather(torch.tensor([4, 0])).shape
         (5, torch.Size([2, 1, 28, 28]))
     """
-
-    images: Tensor
-    digests: NDArray[np.uint8]
-    names: list[str] | None
-    report: Report | None
-    flip: bool
-    origin: str | None
 
     def __init__(
         self,
@@ -159,14 +142,7 @@ class Pictures:
         return digest.hexdigest()
 
     def gather(self, indices: Tensor) -> Tensor:
-        """Returns the images at `indices`, in that order and as a copy.
-
-        Args:
-            indices: whole numbers, `(n,)`.
-
-        Returns:
-            `(n, C, *spatial)`, in the store's own type.
-        """
+        """Returns a copy of the images at `indices`, `(n,)`: `(n, C, *spatial)`, in that order."""
         return self.images[indices]
 
 
@@ -178,14 +154,7 @@ def pieces(images: Tensor) -> Iterable[slice]:
 
 
 def digest_rows(images: Tensor) -> NDArray[np.uint8]:
-    """Returns a 128-bit hash of each row's bytes, `(N, 16)`.
-
-    Example:
-        >>> import torch
-        >>> a, b, c = digest_rows(torch.tensor([[1.0, 2.0], [2.0, 1.0], [1.0, 2.0]]))
-        >>> bool((a == c).all()), bool((a == b).all())
-        (True, False)
-    """
+    """Returns a 128-bit hash of each row's bytes, `(N, 16)`."""
     digests = np.empty((len(images), 16), np.uint8)
 
     def fill(piece: slice) -> None:

@@ -4,49 +4,14 @@ import hashlib
 import os
 import zipfile
 from collections.abc import Iterator
+from contextlib import suppress
 from os import PathLike
 from pathlib import Path
-from typing import Protocol
 
 from easyvae.core.checks import as_path
 from easyvae.data.archives import Archive, archive_fingerprint
-from easyvae.data.decode import EXTENSIONS, ImageError, read_file
-from easyvae.data.own_folders import RUN_FAULT, is_run
-
-_LITTER = frozenset({"thumbs.db", "desktop.ini", "__macosx"})
-_ENDINGS = tuple(EXTENSIONS)
-
-
-class Source(Protocol):
-    """A set of picture files: their names are known, their contents are read one by one.
-
-    Attributes:
-        path: what the names are relative to: the folder, or the archive.
-        names: the candidates (files with a picture's extension) in sorted order, relative to it.
-        size: how many bytes the candidates take.
-        unreadable: (name, reason) of what is known to be unreadable before it is read.
-        skipped: (name, reason) of what is never to be read.
-        ignored: how many files of other kinds there are. Hidden ones are not counted.
-        runs: how many folders are left out since easyvae has written a run or comparison there.
-        fingerprint: changes whenever a file is added, removed, renamed or written to.
-    """
-
-    path: Path
-    names: list[str]
-    size: int
-    unreadable: list[tuple[str, str]]
-    skipped: list[tuple[str, str]]
-    ignored: int
-    runs: int
-    fingerprint: str
-
-    def read(self, name: str) -> bytes:
-        """Returns the content of a candidate, or raise `ImageError`."""
-        ...
-
-    def close(self) -> None:
-        """Lets go of open files."""
-        ...
+from easyvae.data.candidates import RUN_FAULT, Source, is_hidden, is_picture, is_run
+from easyvae.data.decode import ImageError
 
 
 def open_source(path: str | PathLike[str]) -> Source:
@@ -55,15 +20,6 @@ def open_source(path: str | PathLike[str]) -> Source:
     Raises:
         ImageError: there is nothing at `path`, it is none of these, or it is itself the folder of
             a run.
-
-    Example:
-        >>> import tempfile
-        >>> folder = Path(tempfile.mkdtemp())
-        >>> for name in ("b.jpg", "a.PNG", "notes.txt", ".hidden.jpg"):
-        ...     _ = (folder / name).write_bytes(b"?")
-        >>> source = open_source(folder)
-        >>> source.names, source.ignored
-        (['a.PNG', 'b.jpg'], 1)
     """
     path = as_path("source", path)
     try:
@@ -74,7 +30,7 @@ def open_source(path: str | PathLike[str]) -> Source:
         if is_picture(path.name):
             return SingleFile(path)
         if path.is_file() and (path.suffix.lower() == ".zip" or zipfile.is_zipfile(path)):
-            return Archive(path, is_picture=is_picture, is_hidden=is_hidden)
+            return Archive(path)
     except (OSError, ValueError) as error:  # ValueError: a null byte in the path
         if isinstance(error, ImageError):
             raise
@@ -82,61 +38,30 @@ def open_source(path: str | PathLike[str]) -> Source:
     raise ImageError(path, "neither a folder, a zip archive nor a JPEG, PNG or WEBP picture")
 
 
-def early_fingerprint(path: str | PathLike[str]) -> str | None:
+def early_fingerprint(path: Path) -> str | None:
     """Returns the fingerprint of an archive, unopened; `None` for all that has to be walked."""
-    path = Path(path)
-    try:
+    with suppress(OSError, ValueError):  # opening it will report it
         if path.suffix.lower() == ".zip" and path.is_file():
             return archive_fingerprint(path)
-    except (OSError, ValueError):  # opening it will report it
-        pass
     return None
 
 
-def is_picture(name: str) -> bool:
-    """Returns whether a file's extension is a picture's, in any case."""
-    # Asked of every file at every start: several times as fast as `PurePosixPath(name).suffix`.
-    return name.lower().endswith(_ENDINGS)
-
-
-def is_hidden(name: str) -> bool:
-    """Returns whether a file or folder is hidden, or is an operating system's litter."""
-    return name.startswith(".") or name.lower() in _LITTER
-
-
-class SingleFile:
+class SingleFile(Source):
     """One picture file as a set of one."""
 
     def __init__(self, path: Path) -> None:
+        super().__init__(path.parent)
         status = path.stat()
-        self.path = path.parent
-        self.names = [path.name]
+        self.names.append(path.name)
         self.size = status.st_size
-        self.unreadable: list[tuple[str, str]] = []
-        self.skipped: list[tuple[str, str]] = []
-        self.ignored = 0
-        self.runs = 0
         self.fingerprint = hashlib.sha256(_stamp(path.name, status)).hexdigest()
 
-    def read(self, name: str) -> bytes:
-        """Returns the file's content."""
-        return read_file(self.path / name)
 
-    def close(self) -> None:
-        """Nothing is held open."""
-
-
-class Folder:
+class Folder(Source):
     """The picture files in a folder and the folders in it; links are followed, once each."""
 
     def __init__(self, path: Path) -> None:
-        self.path = path
-        self.names: list[str] = []
-        self.size = 0
-        self.unreadable: list[tuple[str, str]] = []
-        self.skipped: list[tuple[str, str]] = []
-        self.ignored = 0
-        self.runs = 0
+        super().__init__(path)
         stamps = hashlib.sha256()
         for name, status in self._walk():
             stamps.update(_stamp(name, status))
@@ -176,25 +101,16 @@ class Folder:
                     inner.append(name + "/")
                 elif is_picture(entry.name):
                     self.names.append(name)
-                    yield name, self._status(entry)
+                    try:
+                        status = entry.stat()
+                    except OSError:  # a dangling link: reading it will report it
+                        yield name, None
+                    else:
+                        self.size += status.st_size
+                        yield name, status
                 else:
                     self.ignored += 1
             folders.extend(reversed(inner))
-
-    def _status(self, entry: "os.DirEntry[str]") -> os.stat_result | None:
-        try:
-            status = entry.stat()
-        except OSError:  # a dangling link: reading it will report it
-            return None
-        self.size += status.st_size
-        return status
-
-    def read(self, name: str) -> bytes:
-        """Returns the content of one file."""
-        return read_file(self.path / name)
-
-    def close(self) -> None:
-        """Nothing is held open."""
 
 
 def _is_folder(entry: "os.DirEntry[str]") -> bool:

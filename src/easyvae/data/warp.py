@@ -12,15 +12,10 @@ from easyvae.core.checks import as_int
 
 
 def sample(x: Tensor, points: Tensor) -> Tensor:
-    """Reads pictures at other places than their values', linearly between them.
+    """Reads pictures, (n, C, *spatial), at other places than their values', linearly between them.
 
-    Args:
-        x: Floats, (n, C, *spatial), one to three sizes d.
-        points: Where to read, (n, *spatial, d), -1 to 1 from edge to edge, the last axis first.
-            Beyond the edges a picture is reflected.
-
-    Returns:
-        The shape of `x`.
+    Where is in `points`, (n, *spatial, d), -1 to 1 from edge to edge, the last of the d axes
+    first. Beyond its edges a picture is reflected.
     """
     if x.ndim == 3:  # there is no sampling of lines: each is a picture of one row
         rows = torch.cat([points, torch.zeros_like(points)], -1)[:, None]
@@ -31,10 +26,7 @@ def sample(x: Tensor, points: Tensor) -> Tensor:
 
 
 def axes(spatial: tuple[int, ...], device: torch.device) -> list[Tensor]:
-    """Returns where the values of a picture lie along each axis, -1 to 1, the last axis first.
-
-    Each in a shape that goes with a picture's: (n,), (n, 1), ...
-    """
+    """Returns where the values of a picture lie, -1 to 1: (n,) of the last axis, (n, 1), ..."""
     lines = [(torch.arange(n, device=device) * 2 + 1) / n - 1 for n in spatial[::-1]]
     return [line.view(-1, *(1,) * number) for number, line in enumerate(lines)]
 

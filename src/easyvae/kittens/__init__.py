@@ -7,8 +7,7 @@ rounding touch the pixels: the same kitten has the same bits however many are dr
 """
 
 from easyvae.kittens.drawing import KittenPairs, draw_kitten_pairs, draw_kittens, paint_kittens
-from easyvae.kittens.markings import PATTERNS
-from easyvae.kittens.tables import COATS, EYES, RANGES, Coat
+from easyvae.kittens.factors import COATS, EYES, PATTERNS, RANGES, Coat
 
 __all__ = [
     "COATS",

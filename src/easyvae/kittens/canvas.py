@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from easyvae.kittens.tables import Array, Factors
+from easyvae.kittens.factors import Array, Factors
 
 
 def wave(turns: Array) -> Array:

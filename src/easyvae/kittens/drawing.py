@@ -6,17 +6,11 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from easyvae.kittens.body import paint_background, paint_cat
 from easyvae.kittens.canvas import Canvas
-from easyvae.kittens.face import paint_eyes, paint_nose_and_mouth, paint_whiskers
-from easyvae.kittens.factors import check_factors, draw_factors, dress
-from easyvae.kittens.tables import Array, Factors
+from easyvae.kittens.factors import Array, Factors, check_factors, draw_factors, dress
+from easyvae.kittens.parts import LAYERS
 
 _CHUNK_PIXELS = 1 << 16  # 256 KiB per float32 plane: small enough for the cache, large for numpy
-# From the back to the front.
-_LAYERS = (paint_background, paint_cat, paint_eyes, paint_nose_and_mouth, paint_whiskers)
-
-
 SHARED_BY_PAIRS = frozenset(
     {"coat", "pattern", "eye_colour", "background", "marking_x", "marking_y"}
 )
@@ -166,10 +160,8 @@ def draw_kitten_pairs(n: int, *, size: int = 64, seed: int = 0, start: int = 0) 
         name: first[name] if name in SHARED_BY_PAIRS else values[1::2]
         for name, values in drawn.items()
     }
-    middle = {
-        name: first[name] if name in SHARED_BY_PAIRS else (first[name] + second[name]) / 2
-        for name in drawn
-    }
+    own = drawn.keys() - SHARED_BY_PAIRS
+    middle = first | {name: (first[name] + second[name]) / 2 for name in own}
     return KittenPairs(*(_paint(factors, size) for factors in (first, second, middle)))
 
 
@@ -180,7 +172,7 @@ def _paint(factors: Factors, size: int) -> NDArray[np.uint8]:
     for first in range(0, n, step):
         rows = slice(first, first + step)
         canvas = Canvas(dress(factors, rows), size)
-        for paint in _LAYERS:
+        for paint in LAYERS:
             paint(canvas)
         pictures[rows] = np.clip(canvas.pixels + 0.5, 0.0, 255.0).swapaxes(0, 1)
     return pictures

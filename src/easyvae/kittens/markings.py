@@ -4,12 +4,10 @@ A pattern is a function of the factors and of the place in the face, across and 
 two masks: how much of the marks' colour is there, then how much of the pale one.
 """
 
-from collections.abc import Callable
-
 import numpy as np
 
 from easyvae.kittens.canvas import Canvas, ramp, wave
-from easyvae.kittens.tables import RANGES, Array, Factors
+from easyvae.kittens.factors import RANGES, Array, Factors
 
 
 def _muzzle(kit: Factors, u: Array, v: Array) -> Array:
@@ -73,22 +71,14 @@ def _patches(kit: Factors, u: Array, v: Array) -> tuple[Array, Array]:
     return mark, pale
 
 
-_MARKINGS: dict[str, Callable[[Factors, Array, Array], tuple[Array, Array]]] = {
-    "solid": _solid,
-    "tabby": _tabby,
-    "points": _points,
-    "bicolour": _bicolour,
-    "tuxedo": _tuxedo,
-    "patches": _patches,
-}
-PATTERNS = tuple(_MARKINGS)
+_MARKINGS = (_solid, _tabby, _points, _bicolour, _tuxedo, _patches)  # in the order of `PATTERNS`
 
 
 def fur_colour(canvas: Canvas) -> Array:
     """Returns the colour of the fur at every pixel, as if all of the picture were fur."""
     kit, u, v = canvas.kit, canvas.turned(1.0), canvas.v
     mark, pale = np.empty_like(u), np.empty_like(u)
-    for code, pattern in enumerate(_MARKINGS.values()):
+    for code, pattern in enumerate(_MARKINGS):
         rows = np.flatnonzero(kit["pattern"] == code)
         if rows.size:
             part = {name: kit[name][rows] for name in RANGES}

@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from easyvae.data import ImageError, inspect_pictures, load_pictures
-from easyvae.data.own_folders import RunFolders, is_run
+from easyvae.data.candidates import RunFolders, is_run
 from easyvae.data.sources import open_source
 
 OURS = {
