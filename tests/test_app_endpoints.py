@@ -281,16 +281,16 @@ def test_a_gone_upload_says_so(client: Client) -> None:
 
 def test_only_the_newest_uploads_are_kept() -> None:
     """The one that was not looked at for longest goes first."""
-    from easyvae.app import uploads as shelves
+    from easyvae.app import uploads
 
-    shelf = shelves.Uploads((3, 16, 16))
+    kept = uploads.Uploads((3, 16, 16))
     names = [
-        shelf.add(encode(Image.new("RGB", (16, 16), (i % 256, i // 256, 9))))
-        for i in range(shelves.KEPT + 1)
+        kept.add(encode(Image.new("RGB", (16, 16), (i % 256, i // 256, 9))))
+        for i in range(uploads.KEPT + 1)
     ]
-    assert shelf.get(names[1]) is not None
+    assert kept.get(names[1]) is not None
     with pytest.raises(Exception, match="gone"):
-        shelf.get(names[0])
+        kept.get(names[0])
 
 
 SET_ROUTES = (
@@ -328,14 +328,14 @@ def test_other_names_make_another_set(tmp_path: Path) -> None:
 
 def test_of_large_uploads_fewer_are_kept(monkeypatch: pytest.MonkeyPatch) -> None:
     """By their bytes; but four at least, which may be mixed."""
-    from easyvae.app import uploads as shelves
+    from easyvae.app import uploads
 
-    monkeypatch.setattr(shelves, "KEPT_BYTES", 10 * 3 * 16 * 16)
+    monkeypatch.setattr(uploads, "KEPT_BYTES", 10 * 3 * 16 * 16)
     for side, most in ((16, 10), (32, 4)):
-        shelf = shelves.Uploads((3, side, side))
-        names = [shelf.add(encode(Image.new("RGB", (side, side), (i, 0, 0)))) for i in range(12)]
-        assert len(shelf._pictures._results) == most
-        assert shelf.get(names[-1]) is not None
+        kept = uploads.Uploads((3, side, side))
+        names = [kept.add(encode(Image.new("RGB", (side, side), (i, 0, 0)))) for i in range(12)]
+        assert len(kept._pictures._results) == most
+        assert kept.get(names[-1]) is not None
 
 
 def test_an_upload_that_is_gone_is_gone_for_the_models_too(tmp_path: Path) -> None:

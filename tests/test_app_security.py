@@ -30,9 +30,8 @@ from app_tools import (
     make_pictures,
     wait_until,
 )
-from easyvae.app import create_app
+from easyvae.app import create_app, uploads
 from easyvae.app import security as guards
-from easyvae.app import uploads as reception
 from easyvae.app import uvicorn_server as serving
 from easyvae.app.uvicorn_server import Server, listen
 
@@ -294,8 +293,8 @@ def test_one_byte_too_many_is_refused(client: Client, announced: bool) -> None:
             yield bytes(min(100_000, size - start))
 
     for size, status, code in (
-        (reception.MAX_BYTES, 415, "not_a_picture"),
-        (reception.MAX_BYTES + 1, 413, "too_large"),
+        (uploads.MAX_BYTES, 415, "not_a_picture"),
+        (uploads.MAX_BYTES + 1, 413, "too_large"),
     ):
         content = bytes(size) if announced else pieces(size)
         answer = client.request("POST", "/api/uploads", content=content)
@@ -444,9 +443,9 @@ def test_fifty_uploads_at_once_are_taken_in_turn(tmp_path: Path) -> None:
     """All are accepted in the end; no more than four are in memory until they are decoded."""
     app = make_app(tmp_path)
     gate, started = threading.Event(), threading.Event()
-    shelf = app.state.mixer.uploads
-    add = shelf.add
-    shelf.add = lambda data: (started.set(), gate.wait(30), add(data))[2]
+    kept = app.state.mixer.uploads
+    add = kept.add
+    kept.add = lambda data: (started.set(), gate.wait(30), add(data))[2]
     rest = bytes(9_900_000)  # behind the picture's end
 
     def send(number: int) -> bytes:
@@ -472,8 +471,8 @@ def test_a_slow_decoder_holds_up_nobody(tmp_path: Path) -> None:
     """While one picture is decoded for ever others are, mixes are drawn, and the server ends."""
     app = make_app(tmp_path)
     gate, started = threading.Event(), threading.Event()
-    shelf = app.state.mixer.uploads
-    add = shelf.add
+    kept = app.state.mixer.uploads
+    add = kept.add
     slow = encode(Image.new("RGB", (16, 16), "red"))
 
     def add_slowly(data: bytes) -> str:
@@ -482,7 +481,7 @@ def test_a_slow_decoder_holds_up_nobody(tmp_path: Path) -> None:
             gate.wait(60)
         return str(add(data))
 
-    shelf.add = add_slowly
+    kept.add = add_slowly
     with Running(app) as running, running.raw() as connection:
         connection.sendall(HEAD + b"Content-Length: %d\r\n\r\n" % len(slow) + slow)
         assert started.wait(20)

@@ -37,9 +37,9 @@ from PIL import Image
 
 from easyvae import VAE, BetaLoss
 from easyvae.data import load_pictures
-from easyvae.data.load import Progress
 from easyvae.kittens import draw_kittens
 from easyvae.training import default_optimizer
+from easyvae.training.checkpoint_checks import Progress
 from easyvae.training.console import Reporter
 from easyvae.training.distributed import SingleProcess
 from easyvae.training.open_data import DataOpener
