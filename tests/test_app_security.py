@@ -537,11 +537,11 @@ def test_a_client_that_gives_up_waiting_frees_its_place(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """While others hold all turns, with a body that is whole already."""
-    monkeypatch.setattr(reception, "QUEUE", 2)
+    monkeypatch.setattr(uploads, "QUEUE", 2)
     app = make_app(tmp_path)
     taking = app.state.mixer.upload_reader
     with Running(app) as running, contextlib.ExitStack() as stack:
-        for _ in range(reception.AT_ONCE):
+        for _ in range(uploads.AT_ONCE):
             slow = stack.enter_context(running.raw())
             slow.sendall(HEAD + b"Content-Length: 1000000\r\n\r\n" + bytes(200_000))
         wait_until(taking._places.locked)
