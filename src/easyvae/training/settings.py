@@ -1,14 +1,16 @@
-"""What must match for a run to go on, and the words for what differs."""
+"""The settings of a run, with every key of `run.json`; and the words for what differs."""
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict
-from typing import Any
+from pathlib import Path
+from typing import Any, NamedTuple, Self
 
 import torch
 from torch import nn
 from torch.optim import Optimizer
 
+from easyvae.core.files import ModelFileError
 from easyvae.core.version import __version__
 from easyvae.model import VAE
 from easyvae.training.console import Reporter
@@ -33,16 +35,16 @@ def run_settings(
         start: Where the training begins.
         say: Told what cannot be looked into.
     """
-    model, description = trainer.model, Description(trainer.objective, trainer.loss)
-    config = model.config
+    model, recipe = trainer.model, trainer.recipe
+    description = Description(trainer.objective, trainer.loss)
     loss = description.of("loss", trainer.loss)
     loss.pop("reduction", None)  # of what a call of the loss returns, which training does not ask
     names = {id(p): name for name, p in trainer.objective.named_parameters()}
-    optimizer = describe_optimizer(trainer.optimizer, names, description)
+    optimizer = _describe_optimizer(trainer.optimizer, names, description)
     with torch.device("meta"):
-        plain = type(model) is VAE and shape_of(model) == shape_of(VAE(**config))
-    layers = None if plain else describe_layers(model, description)
-    if layers is not None:
+        plain = type(model) is VAE and _shape_of(model) == _shape_of(VAE(**model.config))
+    layers = None if plain else _describe_layers(model, description)
+    if not plain:
         say.line(
             "the model has layers that its config does not tell of: `VAE.load` will not read its "
             "file; build the model in your code, and pass it to the same `fit`, or give it "
@@ -57,24 +59,24 @@ def run_settings(
         "easyvae": __version__,
         "torch": torch.__version__,
         "device": trainer.processes.device.type,
-        "steps": trainer.steps,
+        "steps": recipe.steps,
         "pictures": training.origin,
         "images": training.images,
         "validation_images": held_out and held_out.images,
         "validation_share": held_out and held_out.share,
         "must_match": {
-            "model": config,
+            "model": model.config,
             "layers": layers,
             "frozen": [
                 name for name, p in trainer.objective.named_parameters() if not p.requires_grad
             ],
             "start": start,
-            "warp": trainer.warp and asdict(trainer.warp),
+            "warp": recipe.warp and asdict(recipe.warp),
             "loss": loss,
             **optimizer,
             "batch_size": training.batch_size,
-            "precision": str(trainer.dtype).removeprefix("torch."),
-            "seed": trainer.seed,
+            "precision": str(recipe.dtype).removeprefix("torch."),
+            "seed": recipe.seed,
             "processes": trainer.processes.world,
             "data": training.fingerprint(),
             "validation": held_out and held_out.fingerprint(),
@@ -82,37 +84,100 @@ def run_settings(
     }
 
 
-def shape_of(model: nn.Module) -> str:
+class RunRecord(NamedTuple):
+    """What the settings of a run tell of it; each field is of the type and range it says.
+
+    A run folder may come from anyone: what it names is a claim, and no leave to open it.
+
+    Attributes:
+        model: The model's config, if there is one.
+        pictures: The path or set that it names as what it was trained on, if it does.
+        data: A fingerprint of the images that it was trained on.
+        validation: One of those that it was validated on, if there were any.
+        validation_share: The fraction of the data that they were, if they were set aside.
+        seed: Of the split.
+    """
+
+    model: dict[str, Any] | None
+    pictures: str | None
+    data: str
+    validation: str | None
+    validation_share: float | None
+    seed: int
+
+    @classmethod
+    def of(cls, path: Path, settings: Mapping[str, Any]) -> Self:
+        """Checks what was read from a `run.json`.
+
+        Raises:
+            ModelFileError: If a field is of another type or out of its range; it names the field.
+        """
+        inside = must_match(path, settings)
+        values: dict[str, Any] = {
+            **{name: settings.get(name) for name in ("pictures", "validation_share")},
+            **{name: inside.get(name) for name in ("model", "data", "validation", "seed")},
+        }
+        for name, (is_sound, rule) in _RULES.items():
+            if not is_sound(values[name]):
+                raise _fault(path, name, values[name], rule)
+        return cls(**values)
+
+
+_RULES: dict[str, tuple[Callable[[Any], bool], str]] = {
+    "pictures": (lambda v: v is None or _is_path(v), "a path, or null"),
+    "validation_share": (
+        lambda v: v is None or (isinstance(v, float) and 0 < v < 1),
+        "between 0 and 1, or null",
+    ),
+    "model": (lambda v: isinstance(v, dict | None), "an object, or null"),
+    "data": (lambda v: isinstance(v, str), "a fingerprint"),
+    "validation": (lambda v: isinstance(v, str | None), "a fingerprint, or null"),
+    "seed": (lambda v: type(v) is int and 0 <= v < 2**64, "an integer from 0 to 2**64 - 1"),
+}
+
+
+def _is_path(value: Any) -> bool:
+    return isinstance(value, str) and 0 < len(value) <= 4096 and "\0" not in value
+
+
+def must_match(path: Path, settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Returns the part of a `run.json` that must be the same for the run to go on.
+
+    Raises:
+        ModelFileError: If there is none.
+    """
+    part = settings.get("must_match")
+    if not isinstance(part, dict):
+        raise _fault(path, "must_match", part, "an object")
+    return part
+
+
+def _fault(path: Path, name: str, value: Any, rule: str) -> ModelFileError:
+    plain = isinstance(value, bool | int | float | str | None)
+    text = repr(value)[:80] if plain else f"a {type(value).__name__}"
+    return ModelFileError(path, f"is not a run's settings: `{name}` (={text}) must be {rule}")
+
+
+def _shape_of(model: nn.Module) -> str:
     """Returns the layers of a model, one in a line, as torch shows any module."""
     return nn.Module.__repr__(model)
 
 
-def describe_layers(model: nn.Module, description: Description) -> dict[str, Any]:
-    """Describes a model of which its config does not tell all: a subclass, or with other layers.
-
-    Args:
-        model: The model.
-        description: Notes what cannot be looked into.
-    """
+def _describe_layers(model: nn.Module, description: Description) -> dict[str, Any]:
+    """Describes a subclass, or a model with other layers: its config does not tell all."""
     parts = {
         name: description.of(f"layers.{name}", part)
         for name, part in {**vars(model), **dict(model.named_children())}.items()
         if name not in OF_EVERY_MODULE | _OF_A_PLAIN_MODEL
     }
     kind = description.of("layers", type(model))
-    return {"class": kind, "layers": digest(shape_of(model)), **parts}
+    return {"class": kind, "layers": digest(_shape_of(model)), **parts}
 
 
-def describe_optimizer(
+def _describe_optimizer(
     optimizer: Optimizer, names: Mapping[int, str], description: Description
 ) -> dict[str, Any]:
-    """Describes an optimizer, and each group by its parameters and what it has of its own.
-
-    Args:
-        optimizer: The optimizer.
-        names: The parameters' names, by `id`.
-        description: Notes what cannot be looked into.
-    """
+    """Describes an optimizer, and of each group its parameters' names and its own options."""
     defaults = description.of("optimizer", optimizer.defaults)
     groups = []
     for number, group in enumerate(optimizer.param_groups):
@@ -129,26 +194,11 @@ def describe_optimizer(
     }
 
 
-class LossWatch:
-    """Notices what a loss changes of itself in training that no checkpoint holds.
-
-    Args:
-        objective: The model and the loss, of which a checkpoint holds parameters and buffers.
-        loss: The loss.
-    """
-
-    def __init__(self, objective: nn.Module, loss: nn.Module) -> None:
-        self._objective, self._loss = objective, loss
-        self._before = self._described()
-
-    def moved(self) -> list[str]:
-        """Returns what has changed since then, each as a few words."""
-        return list(_differences("loss", self._before, self._described()))
-
-    def _described(self) -> Any:
-        found = Description(self._objective, self._loss).of("loss", self._loss)
-        found.pop("beta", None)  # of a schedule, which `fit` sets at every step
-        return json.loads(json.dumps(found))
+def describe_loss(trainer: Trainer) -> Any:
+    """Describes what a loss has of its own that no checkpoint holds, as it is now."""
+    loss = Description(trainer.objective, trainer.loss).of("loss", trainer.loss)
+    loss.pop("beta", None)  # of a schedule, which `fit` sets at every step
+    return json.loads(json.dumps(loss))
 
 
 def compare(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
@@ -169,20 +219,27 @@ def compare(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
     # With another split the two parts differ in any case, which says nothing of the pictures.
     if share[0] != share[1] or "seed" in differing:
         differing = [name for name in differing if name not in ("data", "validation")]
-    found = [text for name in differing for text in _differences(name, old.get(name), new[name])]
+    words = [text for name in differing for text in differences(name, old.get(name), new[name])]
     if share[0] != share[1]:
-        found += _differences("validation", *share)
-    return found
+        words += differences("validation", *share)
+    return words
 
 
-def _differences(name: str, before: Any, now: Any) -> Iterator[str]:
+def compare_steps(before: Mapping[str, Any], now: Mapping[str, Any]) -> str | None:
+    """Returns words for another number of steps, with which a run goes on all the same."""
+    was, steps = before.get("steps"), now["steps"]
+    return None if was == steps else f"the schedules now span {steps} steps, not {was}"
+
+
+def differences(name: str, before: Any, now: Any) -> Iterator[str]:
+    """Yields what differs between two descriptions of one thing, each as a few words."""
     if name == "layers" and before and now and before["layers"] != now["layers"]:
         yield "layers (others than before)"
     elif isinstance(before, dict) and isinstance(now, dict):
         for key in {**before, **now}:
             if before.get(key) != now.get(key):
-                yield from _differences(f"{name}.{key}", before.get(key), now.get(key))
-    elif isinstance(before, list) and isinstance(now, list) and _are_names([*before, *now]):
+                yield from differences(f"{name}.{key}", before.get(key), now.get(key))
+    elif isinstance(before, list) and isinstance(now, list) and _are_names(before + now):
         gone, new = ([x for x in a if x not in b] for a, b in ((before, now), (now, before)))
         parts = [f"{word} {some(part)}" for word, part in (("without", gone), ("with", new))]
         words = " and ".join(part for part in parts if not part.endswith(" "))
@@ -190,13 +247,16 @@ def _differences(name: str, before: Any, now: Any) -> Iterator[str]:
     elif isinstance(before, list) and isinstance(now, list) and len(before) == len(now):
         for number, (a, b) in enumerate(zip(before, now, strict=True)):
             if a != b:
-                yield from _differences(f"{name}[{number}]", a, b)
+                yield from differences(f"{name}[{number}]", a, b)
     elif name in ("data", "validation") and (isinstance(before, str) or isinstance(now, str)):
         yield f"{name} (other pictures than before)"
     elif name.endswith(".code"):
         yield f"{name.removesuffix('.code')} (another function)"
     else:
-        yield f"{name} ({_short(before)}, now {_short(now)})"
+        was, now = (
+            f"{text[:100]}..." if len(text) > 100 else text for text in map(repr, (before, now))
+        )
+        yield f"{name} ({was}, now {now})"
 
 
 def _are_names(values: list[Any]) -> bool:
@@ -207,8 +267,3 @@ def some(names: list[str]) -> str:
     """Lists the first of some names, and how many more there are."""
     more = len(names) - _LISTED
     return ", ".join(names[:_LISTED]) + (f" and {more} more" if more > 0 else "")
-
-
-def _short(value: Any) -> str:
-    text = repr(value)
-    return text if len(text) <= 100 else f"{text[:100]}..."
