@@ -25,27 +25,17 @@ class Misfit(ValueError):
 
 @dataclass
 class Progress:
-    """Where a run stands: all of its state but the tensors.
+    """Where a run stands: all of its state but the tensors."""
 
-    Attributes:
-        epoch: Epochs completed.
-        batch: Batches of the epoch under way that are done.
-        step: Optimizer steps taken.
-        sums: Total, reconstruction, KL and number of images, added up over those batches.
-        seconds: Time that the epoch under way has taken.
-        typical_norm: Running average of the gradient's norm, for clipping.
-        best: Lowest validation loss so far.
-        rows: The history.
-    """
-
-    epoch: int = 0
-    batch: int = 0
-    step: int = 0
+    epoch: int = 0  # completed
+    batch: int = 0  # batches of the epoch under way that are done
+    step: int = 0  # optimizer steps taken
+    # Total, reconstruction, KL and number of images, added up over those batches.
     sums: list[float] = field(default_factory=lambda: [0.0] * 4)
-    seconds: float = 0.0
-    typical_norm: float | None = None
-    best: float | None = None
-    rows: list[Row] = field(default_factory=list)
+    seconds: float = 0.0  # that the epoch under way has taken
+    typical_norm: float | None = None  # running average of the gradient's norm, for clipping
+    best: float | None = None  # lowest validation loss so far
+    rows: list[Row] = field(default_factory=list)  # the history
 
 
 def checkpoint_name(step: int) -> str:

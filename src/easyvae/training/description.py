@@ -28,12 +28,11 @@ _DEEPEST = 100
 _LIBRARIES = frozenset({"easyvae", "numpy", "torch", *sys.stdlib_module_names} - {"__main__"})
 """Their functions are known by their names: what they do is told by their versions."""
 _PLAIN = (torch.dtype, torch.device, torch.memory_format, Path, complex)
+_METHODS = (types.MethodType, types.BuiltinFunctionType)
+_PLACES = (types.ModuleType, type)
 _WRAPPERS = (staticmethod, classmethod, property, functools.cached_property)
 _HOOKS = ("_forward_pre_hooks", "_forward_hooks", "_backward_pre_hooks", "_backward_hooks")
-_CODE = (
-    *("co_code", "co_argcount", "co_kwonlyargcount", "co_flags"),
-    *("co_names", "co_varnames", "co_freevars", "co_exceptiontable"),
-)
+_CODE = "code argcount kwonlyargcount flags names varnames freevars exceptiontable".split()
 _LOADS = ("LOAD_GLOBAL", "LOAD_NAME", "LOAD_FROM_DICT_OR_GLOBALS")
 # The last is what the first weights of a VAE add up to, which differs where nobody has seeded.
 OF_EVERY_MODULE = frozenset({*vars(nn.Module()), "_drawn"})
@@ -110,13 +109,11 @@ class Description:
             return [type(value).__name__, *(self.of(name, f) for f in held if f is not None)]
         if isinstance(value, types.FunctionType):
             return self._function(name, value)
-        if isinstance(value, types.BuiltinFunctionType | types.MethodType) and (
-            value.__self__ is not None
-        ):
-            of_library = isinstance(value.__self__, types.ModuleType | type)
-            if of_library and isinstance(value, types.BuiltinFunctionType):
-                return value.__qualname__  # math.cos, torch.sigmoid
-            return {"method": value.__name__, "of": self.of(name, value.__self__)}
+        owner = getattr(value, "__self__", None)
+        if isinstance(value, types.BuiltinFunctionType) and isinstance(owner, _PLACES):
+            return value.__qualname__  # math.cos, torch.sigmoid
+        if isinstance(value, _METHODS) and owner is not None:
+            return {"method": value.__name__, "of": self.of(name, owner)}
         if isinstance(value, types.ModuleType):
             return self._python_module(name, value)
         if isinstance(value, nn.Module):
@@ -269,7 +266,8 @@ def _content(cell: types.CellType) -> Any:
 
 def _code(code: types.CodeType) -> tuple[Any, ...]:
     """Returns what a function does, without where it stands in which file."""
-    return (*(getattr(code, part) for part in _CODE), list(map(_constant, code.co_consts)))
+    parts = (getattr(code, f"co_{part}") for part in _CODE)
+    return (*parts, list(map(_constant, code.co_consts)))
 
 
 def _constant(value: Any) -> Any:

@@ -196,26 +196,16 @@ def fit(
 
 @dataclass
 class Run:
-    """A training under way: what trains on what, how far it has come, and where that is kept.
-
-    Attributes:
-        trainer: The model, its loss, and how they are trained.
-        training: What they are trained on.
-        held_out: What they are validated on, if there is anything.
-        epochs: Passes through the data in all.
-        folder: Where the run is kept, if it is.
-        say: What tells the user about it.
-        at: Where the run stands.
-    """
+    """A training under way: what trains on what, how far it has come, and where that is kept."""
 
     trainer: Trainer
     training: Part
     held_out: Part | None
-    epochs: int
+    epochs: int  # in all
     folder: RunFolder | None
     say: Reporter
     at: Progress = field(default_factory=Progress)
-    _loss_before: Any = None
+    _loss_before: Any = None  # what it had of its own, until the first epoch has ended
 
     def describe(self) -> str:
         """Returns the run's first line, which shows what the default recipe chose."""
@@ -314,8 +304,8 @@ class Run:
             with eval_mode(loss):
                 count = principal_start(model, images, loss, components=most)
             if count:
-                of_images = f"principal components of {len(images):,} images"
-                self.say.line(f"starting from {count} {of_images}")
+                components = f"{count} principal components of {len(images):,} images"
+                self.say.line(f"starting from {components}")
         elif start == "auto":
             self.say.line("starting from the weights that the model has")
         self._save()  # from here on, whatever is in the folder has a checkpoint beside it

@@ -30,45 +30,30 @@ Feed: TypeAlias = Batches | LoaderBatches
 
 
 class Part(NamedTuple):
-    """A feed and what is known of the data behind it.
+    """Batches, and what is known of the data behind them; a loader may not tell their numbers.
 
-    Attributes:
-        feed: The batches.
-        images: How many images an epoch has, or `None` where a loader does not tell.
-        fingerprint: Tells what changes with the images, their order and which of them are used.
-            For a loader it reads some of them, see `LoaderBatches.digest`.
-        batch_size: Images per batch, or `None` where a loader does not tell.
-        origin: What was opened to get the images, or `None` where nobody has said.
-        share: Which fraction of the data it is, if it was set aside for validation.
+    The fingerprint changes with the images, their order and which of them are used. For a loader
+    it reads some of them, see `LoaderBatches.digest`.
     """
 
     feed: Feed
-    images: int | None
+    images: int | None  # in an epoch
     fingerprint: Callable[[], str]
     batch_size: int | None
-    origin: str | None = None
-    share: float | None = None
+    origin: str | None = None  # what was opened to get the images, if anybody has said
+    share: float | None = None  # which fraction of the data it is, if it was set aside
 
 
 @dataclass(frozen=True)
 class DataOpener:
-    """Opens data for a run, and sets the validation part aside.
+    """Opens data for a run, and sets the validation part aside."""
 
-    Attributes:
-        shape: The model's (C, *spatial).
-        batch_size: Images per batch over all processes.
-        seed: Of the split and the order.
-        unit_range: Whether floats must be in [0, 1].
-        processes: Those that share the batches.
-        say: Told what the scan of a folder finds.
-    """
-
-    shape: tuple[int, ...]
-    batch_size: int
-    seed: int
-    unit_range: bool
-    processes: SingleProcess
-    say: Reporter
+    shape: tuple[int, ...]  # the model's (C, *spatial)
+    batch_size: int  # over all processes
+    seed: int  # of the split and the order
+    unit_range: bool  # whether floats must be in [0, 1]
+    processes: SingleProcess  # that share the batches
+    say: Reporter  # told what the scan of a folder finds
 
     def open(self, data: Any, validation: Any) -> tuple[Part, Part | None]:
         """Opens what `fit` takes for training and for validation, in all processes.
@@ -195,9 +180,6 @@ def open_pictures(
             and not a path.
         start: The number of the first kitten.
         say: Shown how far the reading of a folder is.
-
-    Raises:
-        ValueError: If there are no images there, or they do not fit.
     """
     if not isinstance(data, str | PathLike):
         return as_pictures(data, shape, flip=flip)
@@ -211,7 +193,6 @@ def open_pictures(
 
 
 def _warn_of_copies(training: Pictures, held_out: Pictures, say: Reporter) -> None:
-    """Says how many of the pictures for validation are among those for training."""
     trained_on = {row.tobytes() for row in training.digests}
     copies = sum(row.tobytes() in trained_on for row in held_out.digests)
     if copies:

@@ -20,33 +20,19 @@ MIXING_BETA = 0.5
 
 @dataclass(frozen=True)
 class Recipe:
-    """How a model is trained, when all choices are made.
+    """How a model is trained, when all choices are made."""
 
-    Attributes:
-        peak_lr: The default optimizer's largest learning rate; `None` for a user's optimizer,
-            whose rate is its own affair.
-        dtype: Of the convolutions in training.
-        seed: Of the noise and the warps.
-        steps: Optimizer steps in all, which the schedules span.
-        warp: How pictures are bent, if they are.
-    """
-
-    peak_lr: float | None
-    dtype: torch.dtype
-    seed: int
-    steps: int
-    warp: Warp | None = None
+    peak_lr: float | None  # of the default optimizer; a user's sets its own
+    dtype: torch.dtype  # of the convolutions in training
+    seed: int  # of the noise and the warps
+    steps: int  # in all, which the schedules span
+    warp: Warp | None = None  # how pictures are bent, if they are
 
 
 def choose_warp(
     warp: Warp | Literal["auto"] | None, models: Sequence[tuple[VAE, BetaLoss]]
 ) -> Warp | None:
-    """Returns what "auto" stands for, see `fit`: one for all models that are compared.
-
-    Args:
-        warp: What was asked for.
-        models: Those that are trained, and their losses.
-    """
+    """Returns what "auto" stands for, see `fit`: one for all models that are compared."""
     if warp != "auto":
         return warp
     mixing = any(loss.beta_at(1.0) < MIXING_BETA for _, loss in models)

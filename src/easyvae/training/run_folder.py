@@ -230,11 +230,9 @@ class RunFolder:
 
 def check_apart(out: str | PathLike[str] | None, pictures: str | None) -> None:
     """Refuses the folder of the pictures themselves: a run's own would come to lie among them."""
-    if (
-        out is not None
-        and pictures is not None
-        and Path(out).resolve() == Path(pictures).resolve()
-    ):
+    if out is None or pictures is None:
+        return
+    if Path(out).resolve() == Path(pictures).resolve():
         raise ValueError(
             f"`out` (={str(out)!r}) is the folder of the pictures; choose another one, beside "
             "them or in it"
@@ -253,17 +251,14 @@ def _check_state(path: Path, state: Mapping[str, Any], wanted: Mapping[str, Any]
 
 
 def _check_version(path: Path, metadata: Mapping[str, Any]) -> None:
-    if metadata.get("kind") != "checkpoint":
-        raise ModelFileError(path, f"holds a {metadata.get('kind')}, not a checkpoint")
-    version = metadata.get("version")
+    kind, version = metadata.get("kind"), metadata.get("version")
+    if kind != "checkpoint":
+        raise ModelFileError(path, f"holds a {kind}, not a checkpoint")
     if type(version) is not int or version != VERSION:
         newer = type(version) is int and version > VERSION
         advice = "upgrade easyvae" if newer else "pass `resume=False` (--fresh) to start anew"
-        raise ModelFileError(
-            path,
-            f"is a checkpoint of version {version!r}, and this easyvae reads version {VERSION}: "
-            f"{advice}",
-        )
+        versions = f"version {version!r}, and this easyvae reads version {VERSION}"
+        raise ModelFileError(path, f"is a checkpoint of {versions}: {advice}")
 
 
 def _pack(prefix: str, value: Any, tensors: dict[str, Tensor]) -> Any:
@@ -321,23 +316,16 @@ def read_run(model: str | PathLike[str]) -> RunRecord | None:
         ModelFileError: If they are damaged.
     """
     folder = Path(model)
-    if folder.name == "model.safetensors":
-        folder = folder.parent
-    path = folder / "run.json"
+    path = (folder.parent if folder.name == "model.safetensors" else folder) / "run.json"
     settings = _read_settings(path)
     return None if settings is None else RunRecord.of(path, settings)
 
 
 class Division(NamedTuple):
-    """What a run has made of a set of pictures; each part is in a random order.
-
-    Attributes:
-        training: Those that it was trained on.
-        held_out: Those that it held out; `None` if it was trained on all of them.
-    """
+    """What a run has made of a set of pictures; each part is in a random order."""
 
     training: Images
-    held_out: Images | None
+    held_out: Images | None  # `None` if it was trained on all of them
 
 
 def divide_as_run(pictures: Pictures, run: RunRecord) -> Division | None:

@@ -28,12 +28,7 @@ def run_settings(
 ) -> dict[str, Any]:
     """Lists what a run is made of, and what must not differ when it goes on.
 
-    Args:
-        trainer: The model, its loss, and how they are trained.
-        training: What they are trained on.
-        held_out: What they are validated on.
-        start: Where the training begins.
-        say: Told what cannot be looked into.
+    The user is told what cannot be looked into.
     """
     model, recipe = trainer.model, trainer.recipe
     description = Description(trainer.objective, trainer.loss)
@@ -42,7 +37,7 @@ def run_settings(
     names = {id(p): name for name, p in trainer.objective.named_parameters()}
     optimizer = _describe_optimizer(trainer.optimizer, names, description)
     with torch.device("meta"):
-        plain = type(model) is VAE and _shape_of(model) == _shape_of(VAE(**model.config))
+        plain = type(model) is VAE and _layers_of(model) == _layers_of(VAE(**model.config))
     layers = None if plain else _describe_layers(model, description)
     if not plain:
         say.line(
@@ -88,30 +83,18 @@ class RunRecord(NamedTuple):
     """What the settings of a run tell of it; each field is of the type and range it says.
 
     A run folder may come from anyone: what it names is a claim, and no leave to open it.
-
-    Attributes:
-        model: The model's config, if there is one.
-        pictures: The path or set that it names as what it was trained on, if it does.
-        data: A fingerprint of the images that it was trained on.
-        validation: One of those that it was validated on, if there were any.
-        validation_share: The fraction of the data that they were, if they were set aside.
-        seed: Of the split.
     """
 
-    model: dict[str, Any] | None
-    pictures: str | None
-    data: str
-    validation: str | None
-    validation_share: float | None
-    seed: int
+    model: dict[str, Any] | None  # its config
+    pictures: str | None  # the path or set that it names as what it was trained on
+    data: str  # a fingerprint of the images that it was trained on
+    validation: str | None  # one of those that it was validated on
+    validation_share: float | None  # the fraction of the data that they were, if set aside
+    seed: int  # of the split
 
     @classmethod
     def of(cls, path: Path, settings: Mapping[str, Any]) -> Self:
-        """Checks what was read from a `run.json`.
-
-        Raises:
-            ModelFileError: If a field is of another type or out of its range; it names the field.
-        """
+        """Checks each field of what was read from a `run.json`."""
         inside = must_match(path, settings)
         values: dict[str, Any] = {
             **{name: settings.get(name) for name in ("pictures", "validation_share")},
@@ -141,11 +124,7 @@ def _is_path(value: Any) -> bool:
 
 
 def must_match(path: Path, settings: Mapping[str, Any]) -> dict[str, Any]:
-    """Returns the part of a `run.json` that must be the same for the run to go on.
-
-    Raises:
-        ModelFileError: If there is none.
-    """
+    """Returns the part of a `run.json` that must be the same for the run to go on."""
     part = settings.get("must_match")
     if not isinstance(part, dict):
         raise _fault(path, "must_match", part, "an object")
@@ -158,9 +137,7 @@ def _fault(path: Path, name: str, value: Any, rule: str) -> ModelFileError:
     return ModelFileError(path, f"is not a run's settings: `{name}` (={text}) must be {rule}")
 
 
-def _shape_of(model: nn.Module) -> str:
-    """Returns the layers of a model, one in a line, as torch shows any module."""
-    return nn.Module.__repr__(model)
+_layers_of = nn.Module.__repr__  # one in a line, as torch shows any module
 
 
 def _describe_layers(model: nn.Module, description: Description) -> dict[str, Any]:
@@ -171,7 +148,7 @@ def _describe_layers(model: nn.Module, description: Description) -> dict[str, An
         if name not in OF_EVERY_MODULE | _OF_A_PLAIN_MODEL
     }
     kind = description.of("layers", type(model))
-    return {"class": kind, "layers": digest(_shape_of(model)), **parts}
+    return {"class": kind, "layers": digest(_layers_of(model)), **parts}
 
 
 def _describe_optimizer(
@@ -202,11 +179,7 @@ def describe_loss(trainer: Trainer) -> Any:
 
 
 def compare(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
-    """Returns what differs between two runs' settings, each as a few words.
-
-    Args:
-        before: The settings of the run that is there, as they have been read.
-        now: Those of the run that would go on.
+    """Returns what differs between a run's settings, as they were read, and those to go on with.
 
     Example:
         >>> compare({"must_match": {"seed": 0}}, {"must_match": {"seed": 5}})
@@ -239,7 +212,7 @@ def differences(name: str, before: Any, now: Any) -> Iterator[str]:
         for key in {**before, **now}:
             if before.get(key) != now.get(key):
                 yield from differences(f"{name}.{key}", before.get(key), now.get(key))
-    elif isinstance(before, list) and isinstance(now, list) and _are_names(before + now):
+    elif _are_names(before) and _are_names(now) and before + now:
         gone, new = ([x for x in a if x not in b] for a, b in ((before, now), (now, before)))
         parts = [f"{word} {some(part)}" for word, part in (("without", gone), ("with", new))]
         words = " and ".join(part for part in parts if not part.endswith(" "))
@@ -259,8 +232,8 @@ def differences(name: str, before: Any, now: Any) -> Iterator[str]:
         yield f"{name} ({was}, now {now})"
 
 
-def _are_names(values: list[Any]) -> bool:
-    return bool(values) and all(isinstance(value, str) for value in values)
+def _are_names(value: Any) -> bool:
+    return isinstance(value, list) and all(isinstance(item, str) for item in value)
 
 
 def some(names: list[str]) -> str:

@@ -4,6 +4,7 @@ import contextlib
 import math
 import time
 from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import NamedTuple
 
 import torch
@@ -47,16 +48,10 @@ class NonFiniteError(FloatingPointError):
 
 
 class Bent(NamedTuple):
-    """Pictures that are bent to and fro, and what lies between.
+    """What lies between the ends to which pictures are bent: each at two places on the way."""
 
-    Attributes:
-        targets: Each picture at two places on the way, (2N, C, *spatial): all at one, all at the
-            other.
-        places: Where these are, from 0 to 1, (2, N).
-    """
-
-    targets: Tensor
-    places: Tensor
+    targets: Tensor  # (2N, C, *spatial): all pictures at one place, all at the other
+    places: Tensor  # (2, N), from 0 to 1
 
 
 class Objective(nn.Module):
@@ -70,11 +65,8 @@ class Objective(nn.Module):
     def forward(self, x: Tensor, dtype: torch.dtype, bent: Bent | None = None) -> LossTerms:
         """Computes the loss terms of each image, (N,), with the model in autocast to a dtype.
 
-        Args:
-            x: The images, (N, C, *spatial); or both ends of the way of each, (2N, C, *spatial).
-            dtype: Of the convolutions.
-            bent: What lies between the ends. Then the latents on the straight line between the
-                ends' are decoded, and compared with it.
+        Beside what lies between, `x` has both ends of each picture's way, (2N, C, *spatial): the
+        latents on the straight line between theirs are decoded, and compared with it.
         """
         with torch.autocast(x.device.type, torch.bfloat16, dtype is torch.bfloat16):
             output = self.model(x) if bent is None else self._between(x, bent.places)
@@ -93,6 +85,7 @@ class Objective(nn.Module):
         return self.model._decoded(mean, log_var, z.flatten(0, 1))
 
 
+@dataclass(eq=False)
 class Trainer:
     """What a run does with a batch, and at the end of an epoch.
 
@@ -100,20 +93,14 @@ class Trainer:
     there is no generator's state to lose, and the caller's random state is left alone.
     """
 
-    def __init__(
-        self,
-        model: VAE,
-        loss: BetaLoss,
-        optimizer: Optimizer,
-        recipe: Recipe,
-        processes: SingleProcess,
-    ) -> None:
-        self.model = model
-        self.loss = loss
-        self.optimizer = optimizer
-        self.recipe = recipe
-        self.processes = processes
-        self.objective = Objective(model, loss)
+    model: VAE
+    loss: BetaLoss
+    optimizer: Optimizer
+    recipe: Recipe
+    processes: SingleProcess
+
+    def __post_init__(self) -> None:
+        self.objective = Objective(self.model, self.loss)
         self.wrapped: nn.Module = self.objective
 
     def step(
@@ -128,8 +115,8 @@ class Trainer:
             save: Whether it is time for a checkpoint, by this process's clock.
 
         Returns:
-            Whether any process has been asked, and whether it is time in any: all do the same
-            after the same step, or they would wait for ever.
+            Both, if true of any process: all do the same after the same step, or they would wait
+            for ever.
         """
         recipe = self.recipe
         self.loss.beta = self.loss.beta_at(at.step / recipe.steps)
@@ -168,9 +155,10 @@ class Trainer:
         val_loss = val_reconstruction = val_kl = None
         if held_out is not None:
             self.loss.beta = self.loss.beta_at(1.0)  # rising betas could not be compared
-            val_loss, val_reconstruction, val_kl = averages = self._validate(held_out)
+            averages = self._validate(held_out)
             if not all(map(math.isfinite, averages)):
                 raise NonFiniteError(at.step, "validation loss", after=True)
+            val_loss, val_reconstruction, val_kl = averages
         self.check_finite(at.step)
         row = Row(
             epoch=at.epoch + 1,
@@ -193,11 +181,7 @@ class Trainer:
         return row
 
     def check_finite(self, step: int) -> None:
-        """Looks at all that a file of the model would hold, and at the loss's parameters.
-
-        Raises:
-            NonFiniteError: If something is not finite; the message names it.
-        """
+        """Looks at all that a file of the model would hold, and at the loss's parameters."""
         tensors = [(f"model's {name}", t) for name, t in self.model.state_dict().items()]
         tensors += [(f"loss's {name}", p) for name, p in self.loss.named_parameters()]
         for name, t in tensors:
