@@ -2,7 +2,7 @@
 
 import copy
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple, Self
 
 import torch
@@ -126,9 +126,7 @@ def _moments(
 ) -> tuple[Tensor, Tensor]:
     """Returns the mean and the covariance of the tiles of the first `count` images."""
     number, total, outer = 0, torch.zeros(1).double(), torch.zeros(1).double()
-    count = min(count, len(images))
-    for start in range(0, count, PIECE):
-        codes = codes_of(levels, as_floats(images[start : min(start + PIECE, count)], *FLOATS))
+    for codes in codes_of(levels, images, min(count, len(images))):
         rows = _tiles(codes, width, grid).flatten(0, -2).double()
         number, total, outer = number + len(rows), total + rows.sum(0), outer + rows.T @ rows
     mean = total / number
@@ -173,11 +171,13 @@ def _write(stage: nn.Module, weight: Tensor, bias: Tensor, used: Tensor) -> None
         layer.bias.copy_(torch.where(used, bias.to(layer.bias), layer.bias))
 
 
-def codes_of(levels: Sequence[Level], images: Tensor) -> Tensor:
-    """Maps images (N, C, *spatial) to the codes of the last level, (N, Q, *grid)."""
-    for level in levels:
-        images = level.codes(images)
-    return images
+def codes_of(levels: Sequence[Level], images: Images, count: int) -> Iterator[Tensor]:
+    """Yields the last level's codes of the first images, piece by piece, (n, Q, *grid)."""
+    for start in range(0, count, PIECE):
+        x = as_floats(images[start : min(start + PIECE, count)], *FLOATS)
+        for level in levels:
+            x = level.codes(x)
+        yield x
 
 
 def _tiles(x: Tensor, width: int, grid: tuple[int, ...]) -> Tensor:
@@ -205,14 +205,9 @@ class Heads:
     """The heads of the latents and their mirror, above the hidden layers if there are any.
 
     Each hidden layer holds the components in pairs of its units, brought to the variance at which
-    a pair is linear; its mirror in the decoder gives them back.
-
-    Args:
-        model: The model. Its hidden layers are set at once, its heads by `write`.
-        pairs: The channels that hold the codes of the last convolution.
-        mean: The average code, (K,).
-        components: Orthonormal columns, (K, D).
-        variance: That of each component, (D,).
+    a pair is linear; its mirror in the decoder gives them back. They are set at once, the heads
+    by `write`, from the channels that hold the codes of the last convolution, the average code
+    (K,), orthonormal components (K, D) and the variance of each (D,).
     """
 
     def __init__(

@@ -14,7 +14,6 @@ from easyvae.model import VAE, VAEOutput
 from easyvae.model.network import ResidualBlock
 from easyvae.training.principal_layers import (
     FLOATS,
-    PIECE,
     SAMPLE,
     Heads,
     Level,
@@ -136,12 +135,7 @@ def _top_codes(model: VAE, levels: Sequence[Level], images: Images) -> Tensor:
     """Computes the codes of the last convolution, one row per image, (N, K)."""
     size = levels[-1].pairs.signs.shape[1] * math.prod(levels[-1].grid)
     count = min(len(images), SAMPLE, max(_MOST_CODES // size, 2 * model.latent))
-    return torch.cat(
-        [
-            codes_of(levels, as_floats(images[i : min(i + PIECE, count)], *FLOATS)).flatten(1)
-            for i in range(0, count, PIECE)
-        ]
-    )
+    return torch.cat([codes.flatten(1) for codes in codes_of(levels, images, count)])
 
 
 def _is_plain(model: VAE) -> bool:
