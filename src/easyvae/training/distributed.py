@@ -91,9 +91,8 @@ class ManyProcesses(SingleProcess):
         """See `SingleProcess`."""
         if self.world == 1:
             return model
-        return nn.parallel.DistributedDataParallel(
-            model, device_ids=None if self.device.type == "cpu" else [self.device]
-        )
+        devices = None if self.device.type == "cpu" else [self.device]
+        return nn.parallel.DistributedDataParallel(model, device_ids=devices)
 
     def share_buffers(self, model: nn.Module) -> None:
         """See `SingleProcess`."""

@@ -29,13 +29,7 @@ from easyvae.training.principal_layers import SAMPLE
 from easyvae.training.principal_start import principal_start
 from easyvae.training.recipe import Recipe, choose_batch_size, choose_warp
 from easyvae.training.run_folder import RunFolder, check_apart
-from easyvae.training.settings import (
-    compare_steps,
-    describe_loss,
-    differences,
-    run_settings,
-    some,
-)
+from easyvae.training.settings import compare_steps, loss_changes, run_settings, some
 from easyvae.training.trainer import (
     NonFiniteError as NonFiniteError,  # part of this module's interface
 )
@@ -205,7 +199,7 @@ class Run:
     folder: RunFolder | None
     say: Reporter
     at: Progress = field(default_factory=Progress)
-    _loss_before: Any = None  # what it had of its own, until the first epoch has ended
+    _loss_changes: Callable[[], list[str]] | None = None  # until the first epoch has ended
 
     def describe(self) -> str:
         """Returns the run's first line, which shows what the default recipe chose."""
@@ -240,7 +234,7 @@ class Run:
             stop = stack.enter_context(StopSignals())
             stack.enter_context(self.trainer.training_mode())
             if self.folder:
-                self._loss_before = describe_loss(self.trainer)
+                self._loss_changes = loss_changes(self.trainer)
             yield stop
 
     def train_epoch(self, stop: StopSignals) -> Row:
@@ -362,9 +356,8 @@ class Run:
 
     def _tell_what_is_lost(self) -> None:
         """Says after the first epoch what the loss changes of itself that no checkpoint holds."""
-        before, self._loss_before = self._loss_before, None
-        moved = before and [*differences("loss", before, describe_loss(self.trainer))]
-        if moved:
+        changes, self._loss_changes = self._loss_changes, None
+        if changes and (moved := changes()):
             self.say.line(
                 f"training changes {some(moved)}, which no checkpoint holds: a run that goes on "
                 "begins with it anew, and ends with other bits (a buffer would be kept)"

@@ -171,11 +171,16 @@ def _describe_optimizer(
     }
 
 
-def describe_loss(trainer: Trainer) -> Any:
-    """Describes what a loss has of its own that no checkpoint holds, as it is now."""
-    loss = Description(trainer.objective, trainer.loss).of("loss", trainer.loss)
-    loss.pop("beta", None)  # of a schedule, which `fit` sets at every step
-    return json.loads(json.dumps(loss))
+def loss_changes(trainer: Trainer) -> Callable[[], list[str]]:
+    """Returns what tells later how the loss has changed, in what no checkpoint holds of it."""
+
+    def describe() -> Any:
+        loss = Description(trainer.objective, trainer.loss).of("loss", trainer.loss)
+        loss.pop("beta", None)  # of a schedule, which `fit` sets at every step
+        return json.loads(json.dumps(loss))
+
+    before = describe()
+    return lambda: list(_differences("loss", before, describe()))
 
 
 def compare(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
@@ -192,9 +197,9 @@ def compare(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
     # With another split the two parts differ in any case, which says nothing of the pictures.
     if share[0] != share[1] or "seed" in differing:
         differing = [name for name in differing if name not in ("data", "validation")]
-    words = [text for name in differing for text in differences(name, old.get(name), new[name])]
+    words = [text for name in differing for text in _differences(name, old.get(name), new[name])]
     if share[0] != share[1]:
-        words += differences("validation", *share)
+        words += _differences("validation", *share)
     return words
 
 
@@ -204,14 +209,13 @@ def compare_steps(before: Mapping[str, Any], now: Mapping[str, Any]) -> str | No
     return None if was == steps else f"the schedules now span {steps} steps, not {was}"
 
 
-def differences(name: str, before: Any, now: Any) -> Iterator[str]:
-    """Yields what differs between two descriptions of one thing, each as a few words."""
+def _differences(name: str, before: Any, now: Any) -> Iterator[str]:
     if name == "layers" and before and now and before["layers"] != now["layers"]:
         yield "layers (others than before)"
     elif isinstance(before, dict) and isinstance(now, dict):
         for key in {**before, **now}:
             if before.get(key) != now.get(key):
-                yield from differences(f"{name}.{key}", before.get(key), now.get(key))
+                yield from _differences(f"{name}.{key}", before.get(key), now.get(key))
     elif _are_names(before) and _are_names(now) and before + now:
         gone, new = ([x for x in a if x not in b] for a, b in ((before, now), (now, before)))
         parts = [f"{word} {some(part)}" for word, part in (("without", gone), ("with", new))]
@@ -220,16 +224,15 @@ def differences(name: str, before: Any, now: Any) -> Iterator[str]:
     elif isinstance(before, list) and isinstance(now, list) and len(before) == len(now):
         for number, (a, b) in enumerate(zip(before, now, strict=True)):
             if a != b:
-                yield from differences(f"{name}[{number}]", a, b)
+                yield from _differences(f"{name}[{number}]", a, b)
     elif name in ("data", "validation") and (isinstance(before, str) or isinstance(now, str)):
         yield f"{name} (other pictures than before)"
     elif name.endswith(".code"):
         yield f"{name.removesuffix('.code')} (another function)"
     else:
-        was, now = (
-            f"{text[:100]}..." if len(text) > 100 else text for text in map(repr, (before, now))
-        )
-        yield f"{name} ({was}, now {now})"
+        texts = (repr(before), repr(now))
+        was, becomes = (f"{text[:100]}..." if len(text) > 100 else text for text in texts)
+        yield f"{name} ({was}, now {becomes})"
 
 
 def _are_names(value: Any) -> bool:

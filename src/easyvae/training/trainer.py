@@ -108,15 +108,8 @@ class Trainer:
     ) -> tuple[bool, bool]:
         """Takes an optimizer step, and counts it in `at`.
 
-        Args:
-            batch: This process's part of the batch.
-            at: Where the run stands.
-            stop: Whether this process has been asked to stop.
-            save: Whether it is time for a checkpoint, by this process's clock.
-
-        Returns:
-            Both, if true of any process: all do the same after the same step, or they would wait
-            for ever.
+        Returns whether any process has been asked to stop, and whether in any it is time to save a
+        checkpoint: all do the same after the same step, or they would wait for ever.
         """
         recipe = self.recipe
         self.loss.beta = self.loss.beta_at(at.step / recipe.steps)
