@@ -25,7 +25,7 @@ from easyvae.data import Batches, Pictures, Warp, split
 from easyvae.losses import Cyclical, LaplacianPyramid, LinearWarmup
 from easyvae.training import Muon, NonFiniteError, RunState
 from easyvae.training.history import COLUMNS
-from easyvae.training.loop import choose_warp
+from easyvae.training.recipe import choose_warp
 from easyvae.training.trainer import CLIP, Trainer
 
 SHAPE = (1, 8, 8)

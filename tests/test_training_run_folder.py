@@ -122,6 +122,7 @@ GOOD = {
     [
         ("pictures", [5, "", "a\0b", "x" * 5000, ["/cats"], {}, True]),
         ("validation_share", ["/etc", "0.1", 0, 1, 0.0, 1.0, -0.5, True, [0.1], float("nan")]),
+        ("model", [5, "VAE", [], True]),
         ("data", [None, 5, [], ["ab"]]),
         ("validation", [5, True, {"a": 1}]),
         ("seed", [None, -1, 2**64, 1.5, "0", True, [], 10**400]),

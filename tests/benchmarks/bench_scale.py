@@ -44,6 +44,7 @@ from easyvae.training.console import Reporter
 from easyvae.training.distributed import SingleProcess
 from easyvae.training.open_data import DataOpener
 from easyvae.training.optim import DEFAULT_BATCH_SIZE, DEFAULT_LR
+from easyvae.training.recipe import Recipe
 from easyvae.training.trainer import Trainer
 
 CHUNK = 1000
@@ -120,24 +121,16 @@ def train(arguments: argparse.Namespace) -> Figures:
         batch_size=DEFAULT_BATCH_SIZE,
         seed=0,
         unit_range=True,
-        rank=0,
-        world=1,
+        processes=SingleProcess("cpu"),
         say=Reporter(enabled=False),
     )
     with Watch() as watch:
         began = time.perf_counter()
         training, _ = opener.open(arguments.source, 0.1)
         opening = time.perf_counter() - began
-        trainer = Trainer(
-            model,
-            BetaLoss(),
-            default_optimizer(model.parameters(), DEFAULT_LR),
-            DEFAULT_LR,
-            SingleProcess("cpu"),
-            torch.float32,
-            seed=0,
-            steps=WARM_UP + STEPS,
-        )
+        optimizer = default_optimizer(model.parameters(), DEFAULT_LR)
+        recipe = Recipe(DEFAULT_LR, torch.float32, seed=0, steps=WARM_UP + STEPS)
+        trainer = Trainer(model, BetaLoss(), optimizer, recipe, opener.processes)
         at, images = Progress(), 0
         batches = chain.from_iterable(map(training.feed.epoch, count()))
         with trainer.training_mode():

@@ -26,13 +26,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def _check_folder(out: Path, model: "VAE") -> None:
     """Refuses another run's folder: the demo starts anew each time."""
-    from easyvae.core.files import read_json
+    from easyvae.training.run_folder import read_run
 
-    settings = out / "run.json"
-    if settings.is_file():
-        before = read_json(settings).get("must_match")
-        if not isinstance(before, dict) or before.get("model") != model.config:
-            raise ValueError(f"--out (={str(out)!r}) holds another run; choose another folder")
+    before = read_run(out)
+    if before is not None and before.model != model.config:
+        raise ValueError(f"--out (={str(out)!r}) holds another run; choose another folder")
 
 
 def run(args: argparse.Namespace) -> None:

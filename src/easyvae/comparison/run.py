@@ -22,8 +22,8 @@ from easyvae.model import VAE
 from easyvae.training import History, NonFiniteError, fit
 from easyvae.training.console import Reporter
 from easyvae.training.distributed import choose_device
-from easyvae.training.loop import choose_warp
 from easyvae.training.open_data import open_pictures
+from easyvae.training.recipe import choose_warp
 
 Contender: TypeAlias = VAE | tuple[VAE, BetaLoss]
 """A model that is trained already, or one to train and its loss."""

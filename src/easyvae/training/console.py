@@ -31,24 +31,19 @@ class Reporter:
 
     def scan(self, done: int, total: int) -> None:
         """Counts the pictures that have been read of a folder or archive."""
-        if self._bar is None and self._make_bar is not None:
-            self._bar = self._make_bar(
-                total=total, desc="reading", unit=" pictures", leave=False, dynamic_ncols=True
-            )
+        if self._bar is None:
+            self._show_bar(total=total, desc="reading", unit=" pictures")
         if self._bar is not None:
             self._bar.update(done - self._bar.n)
 
     def start_epoch(self, at: Progress, epochs: int, images: int | None) -> None:
         """Begins an epoch, or goes on with it."""
+        name = f"epoch {at.epoch + 1}/{epochs}"
+        self._show_bar(total=images, initial=int(at.sums[3]), desc=name, unit=" images")
+
+    def _show_bar(self, **options: Any) -> None:
         if self._make_bar is not None:
-            self._bar = self._make_bar(
-                total=images,
-                initial=int(at.sums[3]),
-                desc=f"epoch {at.epoch + 1}/{epochs}",
-                unit=" images",
-                leave=False,
-                dynamic_ncols=True,
-            )
+            self._bar = self._make_bar(leave=False, dynamic_ncols=True, **options)
 
     def step(self, images: int, at: Progress) -> None:
         """Counts a batch; the losses shown are averages over the epoch so far."""

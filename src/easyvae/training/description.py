@@ -28,8 +28,12 @@ _DEEPEST = 100
 _LIBRARIES = frozenset({"easyvae", "numpy", "torch", *sys.stdlib_module_names} - {"__main__"})
 """Their functions are known by their names: what they do is told by their versions."""
 _PLAIN = (torch.dtype, torch.device, torch.memory_format, Path, complex)
+_METHODS = (types.MethodType, types.BuiltinFunctionType)
+_PLACES = (types.ModuleType, type)
 _WRAPPERS = (staticmethod, classmethod, property, functools.cached_property)
 _HOOKS = ("_forward_pre_hooks", "_forward_hooks", "_backward_pre_hooks", "_backward_hooks")
+_CODE = "code argcount kwonlyargcount flags names varnames freevars exceptiontable".split()
+_LOADS = ("LOAD_GLOBAL", "LOAD_NAME", "LOAD_FROM_DICT_OR_GLOBALS")
 # The last is what the first weights of a VAE add up to, which differs where nobody has seeded.
 OF_EVERY_MODULE = frozenset({*vars(nn.Module()), "_drawn"})
 
@@ -55,7 +59,7 @@ class Description:
         self.unknown: list[str] = []
         self._parts = 0
         self._open: set[int] = set()
-        self._names: frozenset[str] = frozenset()
+        self._names: set[str] = set()  # that the function under way uses
         restored = {} if trained is None else trained.state_dict(keep_vars=True)
         self._restored = {id(t) for t in restored.values() if isinstance(t, Tensor)}
         modules = set() if trained is None else set(map(id, trained.modules()))
@@ -99,18 +103,17 @@ class Description:
         if isinstance(value, functools.partial):
             bound = {"arguments": value.args, "options": value.keywords}
             return {"partial": self.of(name, value.func), "of": self.of(name, bound)}
-        if isinstance(value, types.MethodType):
-            return {"method": value.__name__, "of": self.of(name, value.__self__)}
         if isinstance(value, _WRAPPERS):
             inner = ("fget", "fset") if isinstance(value, property) else ("__func__", "func")
             held = [getattr(value, part, None) for part in inner]
             return [type(value).__name__, *(self.of(name, f) for f in held if f is not None)]
         if isinstance(value, types.FunctionType):
             return self._function(name, value)
-        if isinstance(value, types.BuiltinFunctionType) and value.__self__ is not None:
-            if isinstance(value.__self__, types.ModuleType | type):
-                return value.__qualname__  # math.cos, torch.sigmoid
-            return {"method": value.__name__, "of": self.of(name, value.__self__)}
+        owner = getattr(value, "__self__", None)
+        if isinstance(value, types.BuiltinFunctionType) and isinstance(owner, _PLACES):
+            return value.__qualname__  # math.cos, torch.sigmoid
+        if isinstance(value, _METHODS) and owner is not None:
+            return {"method": value.__name__, "of": self.of(name, owner)}
         if isinstance(value, types.ModuleType):
             return self._python_module(name, value)
         if isinstance(value, nn.Module):
@@ -138,8 +141,8 @@ class Description:
             slots = any(vars(kind).get("__slots__") for kind in type(value).__mro__)
             if not slots and _is_library(type(value).__module__):
                 return self._unknown(name, value)
-        found = self._attributes(name, value, held)
-        return found if items is None else {**found, "items": items}
+        described = self._attributes(name, value, held)
+        return described if items is None else {**described, "items": items}
 
     def _attributes(self, name: str, value: Any, held: Mapping[str, Any]) -> dict[str, Any]:
         """Describes an object's class, and what it holds except for what it can compute anew."""
@@ -160,7 +163,7 @@ class Description:
         if isinstance(value, np.generic):
             item = value.item()
             return item if isinstance(item, bool | int | str) else f"{value.dtype} {value!r}"
-        kind = _kind(value)
+        kind = f"{value.dtype} {tuple(value.shape)}"
         if id(value) in self._restored:
             return kind
         if isinstance(value, Tensor):
@@ -198,14 +201,14 @@ class Description:
         }
         if library:
             return {"function": _name_of(function), **closure} if closure else _name_of(function)
-        outer, self._names = self._names, _names_in(code)
+        outer, self._names = self._names, {n for part in _code_in(code) for n in part.co_names}
         around = {
             used: self.of(f"{name}.{used}", function.__globals__[used])
-            for used in sorted(_globals_of(code))
+            for used in sorted(_operands(code, *_LOADS))
             if used in function.__globals__
         }
         self._names = outer
-        for module in sorted(_imports_of(code)):
+        for module in sorted(_operands(code, "IMPORT_NAME")):
             if not _is_library(module):  # which may not have been imported yet
                 self._unknown(f"{name}.{module}", module)
         defaults = self.of(name, [function.__defaults__, function.__kwdefaults__])
@@ -230,14 +233,14 @@ class Description:
 
     def _members(self, name: str, kind: type) -> dict[str, Any]:
         """Describes the methods and attributes of a user's own class."""
-        found = {
+        members = {
             key + "()" * callable(item): self.of(f"{name}.{key}", item)
             for owner in reversed(kind.__mro__)
             if not _is_library(owner.__module__)
             for key, item in sorted(vars(owner).items())
             if _is_member(key, item)
         }
-        return {"members": found} if found else {}
+        return {"members": members} if members else {}
 
     def _module(self, name: str, module: nn.Module) -> Any:
         """Describes a module's attributes and hooks, and what it is made of."""
@@ -254,11 +257,6 @@ class Description:
         }
 
 
-def _kind(t: Any) -> str:
-    """Returns what must match of a tensor that a checkpoint holds: not what it has learned."""
-    return f"{t.dtype} {tuple(t.shape)}"
-
-
 def _content(cell: types.CellType) -> Any:
     try:
         return cell.cell_contents
@@ -268,17 +266,8 @@ def _content(cell: types.CellType) -> Any:
 
 def _code(code: types.CodeType) -> tuple[Any, ...]:
     """Returns what a function does, without where it stands in which file."""
-    return (
-        code.co_code,
-        code.co_argcount,
-        code.co_kwonlyargcount,
-        code.co_flags,
-        code.co_names,
-        code.co_varnames,
-        code.co_freevars,
-        code.co_exceptiontable,
-        [_constant(value) for value in code.co_consts],
-    )
+    parts = (getattr(code, f"co_{part}") for part in _CODE)
+    return (*parts, list(map(_constant, code.co_consts)))
 
 
 def _constant(value: Any) -> Any:
@@ -290,40 +279,25 @@ def _constant(value: Any) -> Any:
 
 
 def _code_in(code: types.CodeType) -> Iterator[types.CodeType]:
-    """Returns a function's code and that of any inside it."""
+    """Yields a function's code and that of any inside it."""
     yield code
     for value in code.co_consts:
         if isinstance(value, types.CodeType):
             yield from _code_in(value)
 
 
-def _globals_of(code: types.CodeType) -> set[str]:
-    """Returns the names that a function, and any inside it, look up in its module."""
+def _operands(code: types.CodeType, *operations: str) -> set[str]:
+    """Returns the names that a function, and any inside it, uses in such instructions."""
     return {
         step.argval
         for part in _code_in(code)
         for step in dis.get_instructions(part)
-        if step.opname.startswith(("LOAD_GLOBAL", "LOAD_NAME", "LOAD_FROM_DICT_OR_GLOBALS"))
+        if step.opname.startswith(operations)
     }
-
-
-def _imports_of(code: types.CodeType) -> set[str]:
-    """Returns the modules that a function imports when it is called."""
-    return {
-        step.argval
-        for part in _code_in(code)
-        for step in dis.get_instructions(part)
-        if step.opname == "IMPORT_NAME"
-    }
-
-
-def _names_in(code: types.CodeType) -> frozenset[str]:
-    """Returns the names of globals and attributes that a function uses."""
-    return frozenset(name for part in _code_in(code) for name in part.co_names)
 
 
 def _is_member(key: str, item: Any) -> bool:
-    """Tells whether a class's attribute is the user's, and none that Python itself puts there."""
+    # A class's attribute that is the user's, and none that Python itself puts there.
     if key.startswith("__") and key.endswith("__"):
         return isinstance(item, types.FunctionType | staticmethod | classmethod | property)
     # Slots and the fields of named tuples are what their objects hold.
@@ -332,7 +306,7 @@ def _is_member(key: str, item: Any) -> bool:
 
 
 def _is_library(module: str | None) -> bool:
-    """Tells whether a module is of Python, or of a package that is installed."""
+    # Of Python, or of a package that is installed.
     package = (module or "builtins").partition(".")[0]
     if package in _LIBRARIES:
         return True

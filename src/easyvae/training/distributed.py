@@ -61,13 +61,6 @@ class SingleProcess:
         """Calls something in every process; if it fails in one, it fails in all.
 
         Otherwise those that go on would wait for ever for one whose error was caught.
-
-        Args:
-            action: What to call; in some processes it may do nothing.
-            what: What it is, for the error.
-
-        Raises:
-            RuntimeError: Where it has not failed, if it has in another process.
         """
         return action()
 
@@ -98,9 +91,8 @@ class ManyProcesses(SingleProcess):
         """See `SingleProcess`."""
         if self.world == 1:
             return model
-        return nn.parallel.DistributedDataParallel(
-            model, device_ids=None if self.device.type == "cpu" else [self.device]
-        )
+        devices = None if self.device.type == "cpu" else [self.device]
+        return nn.parallel.DistributedDataParallel(model, device_ids=devices)
 
     def share_buffers(self, model: nn.Module) -> None:
         """See `SingleProcess`."""
@@ -136,13 +128,7 @@ class ManyProcesses(SingleProcess):
 def choose_processes(
     accelerator: "Accelerator | None", device: str | torch.device
 ) -> SingleProcess:
-    """Returns the processes to train in.
-
-    Under `torchrun` an accelerator is made if none is given.
-
-    Raises:
-        ImportError: If there are several processes and accelerate is not installed.
-    """
+    """Returns the processes to train in; under `torchrun` an accelerator is made if need be."""
     if accelerator is None and int(os.environ.get("WORLD_SIZE", "1")) > 1:
         try:
             from accelerate import Accelerator
@@ -152,8 +138,7 @@ def choose_processes(
         # Imported later, by torch itself, it would keep the group in its functions' defaults.
         importlib.import_module("torch.distributed.nn.functional")
         accelerator = Accelerator(cpu=choose_device(device).type == "cpu")
-        if ours:
-            # At the exit, not after a run: there may be another.
+        if ours:  # at the exit, not after a run: there may be another
             atexit.register(_end, accelerator)
     return SingleProcess(device) if accelerator is None else ManyProcesses(accelerator)
 
@@ -168,11 +153,7 @@ def _end(accelerator: "Accelerator") -> None:
 
 
 def choose_device(device: str | torch.device) -> torch.device:
-    """Returns the device that a name stands for; "auto" is the fastest kind there is.
-
-    Raises:
-        ValueError: If there is no such device.
-    """
+    """Returns the device that a name stands for; "auto" is the fastest kind there is."""
     if device == "auto":
         if torch.cuda.is_available():
             return torch.device("cuda")
@@ -191,28 +172,21 @@ def choose_device(device: str | torch.device) -> torch.device:
 def choose_precision(
     precision: Literal["auto", "float32", "bfloat16"], device: torch.device
 ) -> torch.dtype:
-    """Returns the dtype of the convolutions: "auto" is bfloat16 where the hardware is fast at it.
-
-    Raises:
-        ValueError: If the name is unknown.
-    """
-    if precision == "float32":
-        return torch.float32
-    if precision == "bfloat16":
-        return torch.bfloat16
-    if precision != "auto":
+    """Returns the dtype of the convolutions; "auto" is bfloat16 where the device is fast at it."""
+    if precision not in ("auto", "float32", "bfloat16"):
         raise ValueError(
             f"`precision` (={precision!r}) must be 'auto', 'float32' or 'bfloat16' (whose range, "
             "unlike float16's, needs no loss scaling)"
         )
-    return torch.bfloat16 if bfloat16_is_fast(device) else torch.float32
+    fast = precision == "auto" and bfloat16_is_fast(device)
+    return torch.bfloat16 if fast or precision == "bfloat16" else torch.float32
 
 
 def bfloat16_is_fast(device: torch.device) -> bool:
-    """Tells whether a device computes in bfloat16 itself; elsewhere it is emulated, and slow."""
+    """Returns whether a device computes in bfloat16 itself; elsewhere it is emulated, and slow."""
     if device.type == "cuda":
         return torch.cuda.get_device_capability(device) >= (8, 0)
     if device.type == "cpu":
-        known: dict[str, Any] = getattr(torch.cpu, "get_capabilities", dict)()
-        return any(known.get(name) for name in ("avx512_bf16", "amx_bf16", "bf16"))
+        able: dict[str, Any] = getattr(torch.cpu, "get_capabilities", dict)()
+        return any(able.get(name) for name in ("avx512_bf16", "amx_bf16", "bf16"))
     return False

@@ -114,11 +114,7 @@ class History:
 
 
 def _read_row(record: dict[Any, Any]) -> Row:
-    """Returns a row of a CSV file, whose header has been compared, as numbers.
-
-    Raises:
-        ValueError: If it has other columns, or there is something else than a number in one.
-    """
+    """Turns a row of a CSV file, whose header has been compared, into numbers."""
     if None in record or None in record.values():
         raise ValueError(f"a row does not have {len(COLUMNS)} columns")
     return {  # type: ignore[return-value]  # these are the columns of a row
@@ -129,12 +125,9 @@ def _read_row(record: dict[Any, Any]) -> Row:
 
 def describe_row(row: Row) -> str:
     """Writes an epoch as a line."""
-    parts = [
-        f"epoch {row['epoch']}",
-        f"loss {row['train_loss']:.2f}",
-        f"reconstruction {row['train_reconstruction']:.2f}",
-        f"KL {row['train_kl']:.2f}",
-    ]
-    if row["val_loss"] is not None:
-        parts.append(f"validation {row['val_loss']:.2f}")
-    return ", ".join([*parts, f"{row['images_per_second']:.0f} images/s"])
+    validation = "" if row["val_loss"] is None else f"validation {row['val_loss']:.2f}, "
+    return (
+        f"epoch {row['epoch']}, loss {row['train_loss']:.2f}, "
+        f"reconstruction {row['train_reconstruction']:.2f}, KL {row['train_kl']:.2f}, "
+        f"{validation}{row['images_per_second']:.0f} images/s"
+    )

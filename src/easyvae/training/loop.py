@@ -2,7 +2,6 @@
 
 import contextlib
 import time
-import warnings
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import partial
@@ -13,24 +12,24 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 import torch
 from torch import nn
 from torch.optim import Optimizer
-from torch.utils.data import DataLoader
 
 from easyvae.core.checks import as_int
 from easyvae.core.signals import StopSignals
 from easyvae.data import Warp
 from easyvae.latents import eval_mode
-from easyvae.losses import BetaLoss, LaplacianPyramid
+from easyvae.losses import BetaLoss
 from easyvae.model import VAE
 from easyvae.training.checkpoint_checks import Progress
 from easyvae.training.console import Reporter
 from easyvae.training.distributed import choose_processes
 from easyvae.training.history import History, Row
 from easyvae.training.open_data import DataOpener, Part
-from easyvae.training.optim import DEFAULT_BATCH_SIZE, DEFAULT_LR, as_optimizer, default_optimizer
+from easyvae.training.optim import DEFAULT_LR, as_optimizer, default_optimizer
 from easyvae.training.principal_layers import SAMPLE
 from easyvae.training.principal_start import principal_start
-from easyvae.training.run_folder import RunFolder
-from easyvae.training.settings import LossWatch, run_settings, some
+from easyvae.training.recipe import Recipe, choose_batch_size, choose_warp
+from easyvae.training.run_folder import RunFolder, check_apart
+from easyvae.training.settings import compare_steps, loss_changes, run_settings, some
 from easyvae.training.trainer import (
     NonFiniteError as NonFiniteError,  # part of this module's interface
 )
@@ -41,8 +40,6 @@ if TYPE_CHECKING:
 
 CHECKPOINT_SECONDS = 120.0
 """In a longer epoch, a checkpoint is written this often."""
-MIXING_BETA = 0.5
-"""Below this beta a model is for mixing and drawing, from it on for its data's likelihood."""
 
 
 @dataclass(frozen=True)
@@ -159,13 +156,13 @@ def fit(
     loss = BetaLoss() if loss is None else loss
     _check_arguments(model, loss, optimizer, lr, callbacks, start, warp)
     warp = choose_warp(warp, [(model, loss)])
-    batch_size = _choose_batch_size(batch_size, data, warp)
+    batch_size = choose_batch_size(batch_size, data, warp)
     processes = choose_processes(accelerator, device)
     say = Reporter(enabled=progress and processes.rank == 0)
     unit_range = getattr(loss.reconstruction, "base", loss.reconstruction) == "bce"
     opener = DataOpener(model.input_shape, batch_size, seed, unit_range, processes, say)
     training, held_out = opener.open(data, validation)
-    _check_out(out, training.origin)
+    check_apart(out, training.origin)
     model.to(processes.device)
     loss.to(processes.device)
     parameters = [*Objective(model, loss).parameters()]  # once each: a loss may hold the model
@@ -175,9 +172,9 @@ def fit(
         optimizer = default_optimizer(parameters, peak_lr)
     else:
         optimizer = as_optimizer(optimizer, parameters)
-    steps = epochs * len(training.feed)
-    dtype = processes.precision(precision)
-    trainer = Trainer(model, loss, optimizer, peak_lr, processes, dtype, seed, steps, warp)
+    dtype, steps = processes.precision(precision), epochs * len(training.feed)
+    recipe = Recipe(peak_lr, dtype, seed, steps, warp)
+    trainer = Trainer(model, loss, optimizer, recipe, processes)
     folder = None if out is None else RunFolder(out, owner=processes.rank == 0)
     run = Run(trainer, training, held_out, epochs, folder, say)
     say.line(run.describe())
@@ -193,33 +190,23 @@ def fit(
 
 @dataclass
 class Run:
-    """A training under way: what trains on what, how far it has come, and where that is kept.
-
-    Attributes:
-        trainer: The model, its loss, and how they are trained.
-        training: What they are trained on.
-        held_out: What they are validated on, if there is anything.
-        epochs: Passes through the data in all.
-        folder: Where the run is kept, if it is.
-        say: What tells the user about it.
-        at: Where the run stands.
-    """
+    """A training under way: what trains on what, how far it has come, and where that is kept."""
 
     trainer: Trainer
     training: Part
     held_out: Part | None
-    epochs: int
+    epochs: int  # in all
     folder: RunFolder | None
     say: Reporter
     at: Progress = field(default_factory=Progress)
-    _watch: LossWatch | None = None
+    _loss_changes: Callable[[], list[str]] | None = None  # until the first epoch has ended
 
     def describe(self) -> str:
         """Returns the run's first line, which shows what the default recipe chose."""
-        trainer, held_out = self.trainer, self.held_out
+        trainer, recipe, held_out = self.trainer, self.trainer.recipe, self.held_out
         parameters = sum(p.numel() for p in trainer.model.parameters())
         images = self.training.images
-        lr = "" if trainer.peak_lr is None else f" lr {trainer.peak_lr:g}"
+        lr = "" if recipe.peak_lr is None else f" lr {recipe.peak_lr:g}"
         return (
             f"training {parameters:,} parameters on "
             + ("a DataLoader" if images is None else f"{images:,} images")
@@ -227,9 +214,9 @@ class Run:
             + f": {self.epochs} epoch{'s' * (self.epochs > 1)}, "
             f"batch size {self.training.batch_size}, "
             f"{type(trainer.optimizer).__name__}{lr}, beta {trainer.loss.beta_at(1.0):g}, "
-            + ("warps, " if trainer.warp else "")
-            + f"{str(trainer.dtype).removeprefix('torch.')} on {trainer.processes.device.type}, "
-            f"seed {trainer.seed}"
+            + ("warps, " if recipe.warp else "")
+            + f"{str(recipe.dtype).removeprefix('torch.')} on {trainer.processes.device.type}, "
+            f"seed {recipe.seed}"
         )
 
     @contextlib.contextmanager
@@ -247,7 +234,7 @@ class Run:
             stop = stack.enter_context(StopSignals())
             stack.enter_context(self.trainer.training_mode())
             if self.folder:
-                self._watch = LossWatch(self.trainer.objective, self.trainer.loss)
+                self._loss_changes = loss_changes(self.trainer)
             yield stop
 
     def train_epoch(self, stop: StopSignals) -> Row:
@@ -294,9 +281,8 @@ class Run:
 
         def replace() -> None:
             if not folder.model_path.is_file():
-                self.say.line(
-                    "model.safetensors was missing; this is the last epoch's, best or not"
-                )
+                name = folder.model_path.name
+                self.say.line(f"{name} was missing; this is the last epoch's, best or not")
                 folder.save_model(self.trainer.model)
 
         self.trainer.processes.together(replace, "writing the model")
@@ -304,40 +290,39 @@ class Run:
 
     def _begin(self, start: str) -> None:
         """Begins the training, at the principal components of the data if that is possible."""
-        model, warp = self.trainer.model, self.trainer.warp
-        if start == "auto":
-            plain = type(model) is VAE and model._untouched
-            if plain and all(p.requires_grad for p in model.parameters()):
-                images = self.training.feed.sample(SAMPLE)
-                most = warp.components if warp else None
-                with eval_mode(self.trainer.loss):
-                    found = principal_start(model, images, self.trainer.loss, components=most)
-                if found:
-                    self.say.line(
-                        f"starting from {found} principal components of {len(images):,} images"
-                    )
-            else:
-                self.say.line("starting from the weights that the model has")
+        model, loss, warp = self.trainer.model, self.trainer.loss, self.trainer.recipe.warp
+        plain = type(model) is VAE and model._untouched
+        if start == "auto" and plain and all(p.requires_grad for p in model.parameters()):
+            images = self.training.feed.sample(SAMPLE)
+            most = warp.components if warp else None
+            with eval_mode(loss):
+                count = principal_start(model, images, loss, components=most)
+            if count:
+                components = f"{count} principal components of {len(images):,} images"
+                self.say.line(f"starting from {components}")
+        elif start == "auto":
+            self.say.line("starting from the weights that the model has")
         self._save()  # from here on, whatever is in the folder has a checkpoint beside it
 
     def _go_on(self, folder: RunFolder, start: str, *, resume: bool) -> bool:
         """Puts model, loss and optimizer where the run in the folder stood, if there is one."""
         trainer, processes = self.trainer, self.trainer.processes
 
-        def begin() -> dict[str, Any] | None:
+        def begin() -> str | None:
             if processes.rank > 0:
                 return None
             settings = run_settings(trainer, self.training, self.held_out, start, self.say)
-            return folder.open(settings, resume=resume)
+            before = folder.open(settings, resume=resume)
+            return None if before is None else compare_steps(before, settings)
 
-        before = processes.together(begin, "opening the run folder")
+        other_steps = processes.together(begin, "opening the run folder")
         restore = partial(
             folder.restore,
             trainer.model,
             trainer.loss,
             trainer.optimizer,
             batches=len(self.training.feed),
-            own_rate=trainer.peak_lr is None,
+            own_rate=trainer.recipe.peak_lr is None,
         )
         at = processes.together(restore, "reading the checkpoint")
         step = -1 if at is None else at.step
@@ -349,9 +334,8 @@ class Run:
             )
         if at is not None and at.step:
             self.say.line(f"going on after epoch {at.epoch}, step {at.step}")
-        if before is not None and before.get("steps") != trainer.steps:
-            now = f"{trainer.steps} steps, not {before.get('steps')}"
-            self.say.line(f"the schedules now span {now}")
+        if other_steps:
+            self.say.line(other_steps)
         self.at = at or self.at
         return at is not None
 
@@ -372,8 +356,8 @@ class Run:
 
     def _tell_what_is_lost(self) -> None:
         """Says after the first epoch what the loss changes of itself that no checkpoint holds."""
-        watch, self._watch = self._watch, None
-        if watch and (moved := watch.moved()):
+        changes, self._loss_changes = self._loss_changes, None
+        if changes and (moved := changes()):
             self.say.line(
                 f"training changes {some(moved)}, which no checkpoint holds: a run that goes on "
                 "begins with it anew, and ends with other bits (a buffer would be kept)"
@@ -407,46 +391,3 @@ def _check_arguments(
         raise ValueError(f"`start` (={start!r}) must be 'auto' or 'random'")
     if not (warp is None or warp == "auto" or isinstance(warp, Warp)):
         raise TypeError(f"`warp` (={warp!r}) must be an easyvae.data.Warp, 'auto' or None")
-
-
-def choose_warp(
-    warp: Warp | Literal["auto"] | None, models: Sequence[tuple[VAE, BetaLoss]]
-) -> Warp | None:
-    """Returns what "auto" stands for, see `fit`: one for all models that are compared.
-
-    Args:
-        warp: What was asked for.
-        models: Those that are trained, and their losses.
-    """
-    if warp != "auto":
-        return warp
-    mixing = any(loss.beta_at(1.0) < MIXING_BETA for _, loss in models)
-    return Warp() if mixing and all(_is_usual(*pair) for pair in models) else None
-
-
-def _is_usual(model: VAE, loss: BetaLoss) -> bool:
-    """Tells whether what lies between two latents can take the place of a model's output."""
-    term = loss.reconstruction
-    usual = isinstance(term, str | LaplacianPyramid) and type(loss) is BetaLoss
-    return usual and type(model).forward is VAE.forward and len(model.input_shape) > 2
-
-
-def _choose_batch_size(batch_size: int | None, data: Any, warp: Warp | None) -> int:
-    """Returns the images of a step: with warps half as many by default, each of them twice."""
-    if batch_size is not None and isinstance(data, DataLoader):
-        warnings.warn(
-            f"`batch_size` (={batch_size!r}) stands beside a DataLoader, which makes batches of "
-            f"{data.batch_size or 'its own'}: those are used for training",
-            stacklevel=3,
-        )
-    usual = DEFAULT_BATCH_SIZE if warp is None else DEFAULT_BATCH_SIZE // 2
-    return as_int("batch_size", usual if batch_size is None else batch_size)
-
-
-def _check_out(out: str | PathLike[str] | None, origin: str | None) -> None:
-    """Refuses the folder of the pictures themselves: a run's own would come to lie among them."""
-    if out is not None and origin is not None and Path(out).resolve() == Path(origin).resolve():
-        raise ValueError(
-            f"`out` (={str(out)!r}) is the folder of the pictures; choose another one, beside "
-            "them or in it"
-        )

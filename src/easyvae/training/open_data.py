@@ -1,11 +1,10 @@
 """From whatever a user calls data to what the training loop reads: batches by epoch."""
 
 import hashlib
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass
 from os import PathLike
-from typing import Any, Literal, NamedTuple, Protocol
+from typing import Any, Literal, NamedTuple, TypeAlias
 
 import torch
 from torch import Tensor
@@ -13,9 +12,7 @@ from torch.utils.data import DataLoader
 from torch.utils.data.distributed import DistributedSampler
 
 from easyvae.data import (
-    Batch,
     Batches,
-    Images,
     LoaderBatches,
     Pictures,
     as_pictures,
@@ -28,77 +25,40 @@ from easyvae.data.built_in import kittens_in, load_kittens
 from easyvae.training.console import Reporter
 from easyvae.training.distributed import SingleProcess
 
-
-class Feed(Protocol):
-    """Batches of images, a pure function of the epoch."""
-
-    @property
-    def images_per_epoch(self) -> int | None:
-        """How many images an epoch has, or `None` where a loader does not tell."""
-
-    def __len__(self) -> int:
-        """Returns the number of batches in an epoch."""
-
-    def sample(self, count: int) -> Images:
-        """Returns at most `count` images, the same ones in every process."""
-
-    def epoch(self, epoch: int, start: int = 0) -> Iterator[Batch]:
-        """Yields this process's part of each batch, from batch `start` on."""
+Feed: TypeAlias = Batches | LoaderBatches
+"""Batches of images, a pure function of the epoch."""
 
 
 class Part(NamedTuple):
-    """A feed and what is known of the data behind it.
+    """Batches, and what is known of the data behind them; a loader may not tell their numbers.
 
-    Attributes:
-        feed: The batches.
-        images: How many images an epoch has, or `None` where a loader does not tell.
-        fingerprint: Tells what changes with the images, their order and which of them are used.
-            For a loader it reads some of them, see `LoaderBatches.digest`.
-        batch_size: Images per batch, or `None` where a loader does not tell.
-        origin: What was opened to get the images, or `None` where nobody has said.
-        share: Which fraction of the data it is, if it was set aside for validation.
+    The fingerprint changes with the images, their order and which of them are used. For a loader
+    it reads some of them, see `LoaderBatches.digest`.
     """
 
     feed: Feed
-    images: int | None
+    images: int | None  # in an epoch
     fingerprint: Callable[[], str]
     batch_size: int | None
-    origin: str | None = None
-    share: float | None = None
+    origin: str | None = None  # what was opened to get the images, if anybody has said
+    share: float | None = None  # which fraction of the data it is, if it was set aside
 
 
 @dataclass(frozen=True)
 class DataOpener:
-    """Opens data for a run, and sets the validation part aside.
+    """Opens data for a run, and sets the validation part aside."""
 
-    Attributes:
-        shape: The model's (C, *spatial).
-        batch_size: Images per batch over all processes.
-        seed: Of the split and the order.
-        unit_range: Whether floats must be in [0, 1].
-        processes: Those that share the batches.
-        say: Told what the scan of a folder finds.
-    """
-
-    shape: tuple[int, ...]
-    batch_size: int
-    seed: int
-    unit_range: bool
-    processes: SingleProcess
-    say: Reporter
+    shape: tuple[int, ...]  # the model's (C, *spatial)
+    batch_size: int  # over all processes
+    seed: int  # of the split and the order
+    unit_range: bool  # whether floats must be in [0, 1]
+    processes: SingleProcess  # that share the batches
+    say: Reporter  # told what the scan of a folder finds
 
     def open(self, data: Any, validation: Any) -> tuple[Part, Part | None]:
-        """Opens both parts, in all processes; the first fills the cache that the others find.
+        """Opens what `fit` takes for training and for validation, in all processes.
 
-        Args:
-            data: Anything that `fit` takes.
-            validation: A fraction, anything that `fit` takes as data, or `None`.
-
-        Returns:
-            The sources for training and for validation.
-
-        Raises:
-            ValueError: If the data do not fit.
+        The first fills the cache that the others find.
         """
 
         def open_in_turn() -> tuple[Part, Part | None]:
@@ -118,23 +78,25 @@ class DataOpener:
         if isinstance(data, DataLoader):
             if fraction is not None:
                 data, others = split_loader(data, fraction, self.seed, self.shape)
-                held_out = self._feed(others, torch.arange(len(others)), shuffle=False)
-                held_out = held_out._replace(share=float(fraction))
+                held_out = self._feed(others, share=float(fraction))
             training = self._stream(data)
         else:
             pictures = self._pictures(data)
-            chosen = torch.arange(len(pictures))
+            chosen = None
             if fraction is not None:
                 chosen, rest = split(pictures, fraction, self.seed)
-                held_out = self._feed(pictures, rest, shuffle=False)
-                held_out = held_out._replace(share=float(fraction))
+                held_out = self._feed(pictures, rest, share=float(fraction))
             training = self._feed(pictures, chosen, shuffle=True)
         if isinstance(validation, DataLoader):
             held_out = self._stream(validation)
         elif fraction is None and validation is not None:
-            with _named("validation"):
+            try:
                 others = self._pictures(validation)
-            held_out = self._feed(others, torch.arange(len(others)), shuffle=False)
+            except (ValueError, TypeError) as error:
+                if type(error) not in (ValueError, TypeError):  # an ImageError, or a user's own
+                    raise
+                raise type(error)(str(error).replace("`data`", "`validation`")) from error
+            held_out = self._feed(others)
             if pictures is not None:
                 _warn_of_copies(pictures, others, self.say)
         return training, held_out
@@ -147,7 +109,15 @@ class DataOpener:
             self.say.line(str(pictures.report))
         return pictures
 
-    def _feed(self, pictures: Pictures, indices: Tensor, *, shuffle: bool) -> Part:
+    def _feed(
+        self,
+        pictures: Pictures,
+        indices: Tensor | None = None,
+        *,
+        shuffle: bool = False,
+        share: float | None = None,
+    ) -> Part:
+        indices = torch.arange(len(pictures)) if indices is None else indices
         rank, world = self.processes.rank, self.processes.world
         if len(indices) < world:
             name = "data" if shuffle else "validation"
@@ -163,12 +133,13 @@ class DataOpener:
         )
         digest = hashlib.sha256(f"{pictures.fingerprint} {pictures.flip and shuffle}".encode())
         digest.update(indices.numpy().tobytes())
-        known = digest.hexdigest
-        return Part(feed, feed.images_per_epoch, known, self.batch_size, pictures.origin)
+        images = feed.images_per_epoch
+        return Part(feed, images, digest.hexdigest, self.batch_size, pictures.origin, share)
 
     def _stream(self, loader: "DataLoader[Any]") -> Part:
         rank, world = self.processes.rank, self.processes.world
-        if world > 1 and not _is_whole(loader):
+        shared = isinstance(getattr(loader, "sampler", None), DistributedSampler)
+        if world > 1 and (shared or type(loader).__module__.startswith("accelerate.")):
             raise ValueError(
                 "`data` is a DataLoader that shares its batches among processes itself; pass a "
                 "plain one: `fit` gives each process its part"
@@ -177,14 +148,13 @@ class DataOpener:
 
         def fingerprint() -> str:
             sampler = type(getattr(loader, "sampler", None)).__name__
-            known = f"{len(feed)} batches, {feed.images_per_epoch} images, {sampler}"
             digest = feed.digest()
             if digest is None:
                 self.say.line(
                     "the DataLoader gives other images at every reading: when this run is "
                     "resumed, other data will be noticed by their number only"
                 )
-            return f"{known}, {digest}"
+            return f"{len(feed)} batches, {feed.images_per_epoch} images, {sampler}, {digest}"
 
         return Part(feed, feed.images_per_epoch, fingerprint, loader.batch_size)
 
@@ -210,9 +180,6 @@ def open_pictures(
             and not a path.
         start: The number of the first kitten.
         say: Shown how far the reading of a folder is.
-
-    Raises:
-        ValueError: If there are no images there, or they do not fit.
     """
     if not isinstance(data, str | PathLike):
         return as_pictures(data, shape, flip=flip)
@@ -225,28 +192,9 @@ def open_pictures(
         say.close()
 
 
-@contextmanager
-def _named(name: str) -> Iterator[None]:
-    """Lets errors about images call the argument by its name."""
-    try:
-        yield
-    except (ValueError, TypeError) as error:
-        if type(error) not in (ValueError, TypeError):  # an ImageError, or one of the user's own
-            raise
-        raise type(error)(str(error).replace("`data`", f"`{name}`")) from error
-
-
-def _is_whole(loader: "DataLoader[Any]") -> bool:
-    """Tells whether every process that reads this loader gets all of its images."""
-    if isinstance(getattr(loader, "sampler", None), DistributedSampler):
-        return False
-    return not type(loader).__module__.startswith("accelerate.")
-
-
 def _warn_of_copies(training: Pictures, held_out: Pictures, say: Reporter) -> None:
-    """Says how many of the pictures for validation are among those for training."""
-    known = {row.tobytes() for row in training.digests}
-    copies = sum(row.tobytes() in known for row in held_out.digests)
+    trained_on = {row.tobytes() for row in training.digests}
+    copies = sum(row.tobytes() in trained_on for row in held_out.digests)
     if copies:
         say.line(
             f"{copies:,} of the {len(held_out):,} pictures for validation are also used for "

@@ -9,6 +9,8 @@ from torch import Tensor
 from torch.optim import Optimizer
 from torch.optim.adamw import adamw
 
+from easyvae.core.checks import as_weight
+
 DEFAULT_LR = 2e-3
 DEFAULT_BATCH_SIZE = 32
 
@@ -55,23 +57,18 @@ class Muon(Optimizer):
         eps: float = 1e-8,
         weight_decay: float = 0.0,
     ) -> None:
-        if isinstance(lr, bool) or not isinstance(lr, int | float):
-            raise TypeError(f"`lr` (={lr!r}) must be a number")
-        if not (math.isfinite(lr) and lr > 0):
+        lr = as_weight("lr", lr)
+        if lr == 0:
             raise ValueError(f"`lr` (={lr}) must be finite and above 0")
-        for name, value in (
-            ("momentum", momentum),
-            ("betas[0]", betas[0]),
-            ("betas[1]", betas[1]),
-        ):
-            if not 0 <= value < 1:
-                raise ValueError(f"`{name}` (={value}) must be in [0, 1)")
+        shares = {"momentum": momentum, "betas[0]": betas[0], "betas[1]": betas[1]}
+        for name, share in shares.items():
+            if as_weight(name, share) >= 1:
+                raise ValueError(f"`{name}` (={share}) must be in [0, 1)")
         everything = list(parameters)
-        groups: list[dict[str, Any]] = [
-            {"params": [p for p in everything if p.ndim >= 3], "orthogonal": True}
-        ]
+        convolutions = [p for p in everything if p.ndim >= 3]
         rest = [p for p in everything if p.ndim < 3]
-        for share in sorted({_share(p) for p in rest}):
+        groups: list[dict[str, Any]] = [{"params": convolutions, "orthogonal": True}]
+        for share in sorted(set(map(_share, rest))):
             chosen = [p for p in rest if _share(p) == share]
             # "fused" has a second reader: torch's `load_state_dict` puts the states of such groups
             # on the parameters' device.
@@ -204,14 +201,8 @@ def as_optimizer(
 ) -> Optimizer:
     """Returns a user's optimizer, made if need be, once it is known to train what is trained.
 
-    Args:
-        optimizer: An optimizer, or a callable that makes one from parameters.
-        parameters: Those of the model and its loss.
-
-    Raises:
-        TypeError: If it is neither an optimizer nor a callable that makes one.
-        ValueError: If it holds none of the parameters, or any others: those would be trained,
-            and neither saved nor restored.
+    One that holds none of the parameters of the model and its loss is refused, and one that holds
+    others too: those would be trained, and neither saved nor restored.
     """
     if not isinstance(optimizer, Optimizer):
         if not callable(optimizer):

@@ -2,7 +2,7 @@
 
 import copy
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple, Self
 
 import torch
@@ -17,17 +17,11 @@ from easyvae.model.network import ResidualBlock
 
 
 class Pairs(NamedTuple):
-    """Units that hold codes, two of opposite sign for each.
+    """Units that hold codes, two of opposite sign for each."""
 
-    Attributes:
-        signs: From codes to units, (U, Q): 1 and -1 in the two units of a code.
-        gain: What `f(u) - f(-u)` makes of `u`: that many times `u`.
-        places: How many copies of these units there are, one for each position of a grid.
-    """
-
-    signs: Tensor
-    gain: float
-    places: int = 1
+    signs: Tensor  # from codes to units, (U, Q): 1 and -1 in the two units of a code
+    gain: float  # `f(u) - f(-u)` is that many times `u`
+    places: int = 1  # copies of these units, one for each position of a grid
 
     @classmethod
     def of(cls, codes: int, units: int, gain: float, places: int = 1) -> Self:
@@ -39,7 +33,7 @@ class Pairs(NamedTuple):
 
     @property
     def used(self) -> Tensor:
-        """Tells which units hold a code, (U * places,)."""
+        """Returns which units hold a code, (U * places,)."""
         return self.signs.any(1).repeat_interleave(self.places)
 
     def read(self, matrix: Tensor) -> Tensor:
@@ -68,38 +62,22 @@ def linear_gain(activation: nn.Module) -> tuple[float, float]:
     return gain, size
 
 
-SAMPLE = 8192
-"""As many images are looked at, or fewer where their codes would take much memory."""
-
-PIECE = 256
-"""Images whose codes are computed at once, and at least so many tiles' images."""
-
-FLOATS = torch.float32, torch.device("cpu")
-"""As what the start reads images, and where."""
-ROUNDING = 1e-10
-"""Of the square of a mean: a smaller variance is the rounding of float32, or next to it."""
-
+SAMPLE = 8192  # images that are looked at, or fewer where their codes would take much memory
+PIECE = 256  # images whose codes are computed at once, and at least so many tiles' images
+FLOATS = torch.float32, torch.device("cpu")  # as what the start reads images, and where
+ROUNDING = 1e-10  # of the square of a mean: a smaller variance is but the rounding of float32
 _CONVOLVE: dict[int, Callable[..., Tensor]] = {1: F.conv1d, 2: F.conv2d, 3: F.conv3d}
 
 
 class Level(NamedTuple):
-    """The components of the tiles that one stage of the encoder sees.
+    """The components of the tiles that one stage of the encoder sees."""
 
-    Attributes:
-        pairs: The channels that hold the components' codes.
-        components: Orthonormal rows, (Q, codes below * stride^dims).
-        mean: The average tile.
-        scale: Brings the codes to a mean square of 1.
-        stride: Width of a tile.
-        grid: How many tiles there are in each dimension.
-    """
-
-    pairs: Pairs
-    components: Tensor
-    mean: Tensor
-    scale: float
-    stride: int
-    grid: tuple[int, ...]
+    pairs: Pairs  # the channels that hold the components' codes
+    components: Tensor  # orthonormal rows, (Q, codes below * stride^dims)
+    mean: Tensor  # the average tile
+    scale: float  # brings the codes to a mean square of 1
+    stride: int  # width of a tile
+    grid: tuple[int, ...]  # how many tiles there are in each dimension
 
     def codes(self, below: Tensor) -> Tensor:
         """Maps the codes of the level below, (N, C, *spatial), to (N, Q, *grid)."""
@@ -137,12 +115,9 @@ def set_encoder(model: VAE, images: Images) -> list[Level]:
         tiles = (scale * components).view(kept, -1, *[width] * len(grid))
         weight = torch.einsum("oq,qk...,ck->oc...", pairs.signs, tiles, below.signs / below.gain)
         bias = pairs.signs @ (-scale * components @ mean)
-        _write(layer, weight, bias, pairs.signs.any(1))
+        _write(stage, weight, bias, pairs.signs.any(1))
         levels.append(Level(pairs, components, mean, scale, width, grid))
         below = pairs
-        for block in stage.children():
-            if isinstance(block, ResidualBlock):
-                block.silence()
     return levels
 
 
@@ -151,9 +126,7 @@ def _moments(
 ) -> tuple[Tensor, Tensor]:
     """Returns the mean and the covariance of the tiles of the first `count` images."""
     number, total, outer = 0, torch.zeros(1).double(), torch.zeros(1).double()
-    count = min(count, len(images))
-    for start in range(0, count, PIECE):
-        codes = codes_of(levels, as_floats(images[start : min(start + PIECE, count)], *FLOATS))
+    for codes in codes_of(levels, images, min(count, len(images))):
         rows = _tiles(codes, width, grid).flatten(0, -2).double()
         number, total, outer = number + len(rows), total + rows.sum(0), outer + rows.T @ rows
     mean = total / number
@@ -169,10 +142,7 @@ def set_decoder(model: VAE, levels: Sequence[Level]) -> None:
         reading = level.pairs.signs / level.pairs.gain
         weight = torch.einsum("cq,qk...,ok->co...", reading, tiles, out.signs)
         bias = out.signs @ level.mean.view(shape[1:]).flatten(1).mean(1)
-        _write(convolution_of(stage), weight, bias, out.signs.any(1))
-        for block in stage.children():
-            if isinstance(block, ResidualBlock):
-                block.silence()
+        _write(stage, weight, bias, out.signs.any(1))
 
 
 def _as_it_is(model: VAE) -> Pairs:
@@ -180,30 +150,34 @@ def _as_it_is(model: VAE) -> Pairs:
     return Pairs(torch.eye(model.input_shape[0], dtype=torch.float32), 1.0)
 
 
-def _write(layer: _ConvNd, weight: Tensor, bias: Tensor, used: Tensor) -> None:
+def _write(stage: nn.Module, weight: Tensor, bias: Tensor, used: Tensor) -> None:
     """Puts a tile's weights where they read or write the tile, and zero around them.
 
     The outputs that no component uses keep what they were drawn with.
+    The residual blocks around are silenced.
     """
+    for block in stage.children():
+        if isinstance(block, ResidualBlock):
+            block.silence()
+    layer = convolution_of(stage)
     whole = torch.zeros(layer.weight.shape, dtype=torch.float32)
-    starts = tuple(map(int, layer.padding))
-    inside = tuple(
-        slice(start, start + stride) for start, stride in zip(starts, layer.stride, strict=True)
-    )
+    starts = map(int, layer.padding)
+    inside = (slice(n, n + stride) for n, stride in zip(starts, layer.stride, strict=True))
     whole[(slice(None), slice(None), *inside)] = weight
-    outputs = 1 if layer.transposed else 0
     used = used.to(layer.weight.device)
-    mask = used.view([-1 if i == outputs else 1 for i in range(whole.ndim)])
+    mask = used.view([-1 if i == layer.transposed else 1 for i in range(whole.ndim)])
     layer.weight.copy_(torch.where(mask, whole.to(layer.weight), layer.weight))
     if layer.bias is not None:
         layer.bias.copy_(torch.where(used, bias.to(layer.bias), layer.bias))
 
 
-def codes_of(levels: Sequence[Level], images: Tensor) -> Tensor:
-    """Maps images (N, C, *spatial) to the codes of the last level, (N, Q, *grid)."""
-    for level in levels:
-        images = level.codes(images)
-    return images
+def codes_of(levels: Sequence[Level], images: Images, count: int) -> Iterator[Tensor]:
+    """Yields the last level's codes of the first images, piece by piece, (n, Q, *grid)."""
+    for start in range(0, count, PIECE):
+        x = as_floats(images[start : min(start + PIECE, count)], *FLOATS)
+        for level in levels:
+            x = level.codes(x)
+        yield x
 
 
 def _tiles(x: Tensor, width: int, grid: tuple[int, ...]) -> Tensor:
@@ -231,14 +205,9 @@ class Heads:
     """The heads of the latents and their mirror, above the hidden layers if there are any.
 
     Each hidden layer holds the components in pairs of its units, brought to the variance at which
-    a pair is linear; its mirror in the decoder gives them back.
-
-    Args:
-        model: The model. Its hidden layers are set at once, its heads by `write`.
-        pairs: The channels that hold the codes of the last convolution.
-        mean: The average code, (K,).
-        components: Orthonormal columns, (K, D).
-        variance: That of each component, (D,).
+    a pair is linear; its mirror in the decoder gives them back. They are set at once, the heads
+    by `write`, from the channels that hold the codes of the last convolution, the average code
+    (K,), orthonormal components (K, D) and the variance of each (D,).
     """
 
     def __init__(
@@ -270,9 +239,8 @@ class Heads:
         weight = self.pairs.read(matrix)
         shape = (-1, self.pairs.places)
         start = -torch.einsum("qpd,qp->d", matrix.view(*shape, count), self.mean.view(shape))
-        for layer, weights, bias in (
-            (self.layers[0], weight, start),
-            (self.layers[1], 0 * weight, log_var),
+        for layer, weights, bias in zip(
+            self.layers, (weight, 0 * weight), (start, log_var), strict=True
         ):
             layer.weight[:count] = weights.to(layer.weight)
             layer.bias[:count] = bias.to(layer.bias)

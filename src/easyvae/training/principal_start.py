@@ -14,7 +14,6 @@ from easyvae.model import VAE, VAEOutput
 from easyvae.model.network import ResidualBlock
 from easyvae.training.principal_layers import (
     FLOATS,
-    PIECE,
     SAMPLE,
     Heads,
     Level,
@@ -27,7 +26,7 @@ from easyvae.training.principal_layers import (
     set_encoder,
 )
 
-_FLOATS = 2**25  # of the codes that are held at once
+_MOST_CODES = 2**25  # that are held at once
 _PROBE = 64  # images that go through the whole model, to measure a few numbers
 
 
@@ -93,14 +92,14 @@ def principal_start(
         before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
         was = mean_loss(model, loss, images[:_PROBE])
         try:
-            found = _start(model, images, loss, most)
+            count = _start(model, images, loss, most)
         except torch.linalg.LinAlgError:  # type: ignore[attr-defined]  # not among torch's stubs
-            found = 0  # values that are not finite: for training to report
+            count = 0  # values that are not finite: for training to report
         except BaseException:  # Ctrl-C, or an error in the user's loss
             model.load_state_dict(before)
             raise
-        if found and mean_loss(model, loss, images[:_PROBE]) < was:
-            return found
+        if count and mean_loss(model, loss, images[:_PROBE]) < was:
+            return count
     model.load_state_dict(before)
     return 0
 
@@ -135,17 +134,12 @@ def _start(model: VAE, images: Images, loss: BetaLoss, most: int) -> int:
 def _top_codes(model: VAE, levels: Sequence[Level], images: Images) -> Tensor:
     """Computes the codes of the last convolution, one row per image, (N, K)."""
     size = levels[-1].pairs.signs.shape[1] * math.prod(levels[-1].grid)
-    count = min(len(images), SAMPLE, max(_FLOATS // size, 2 * model.latent))
-    return torch.cat(
-        [
-            codes_of(levels, as_floats(images[i : min(i + PIECE, count)], *FLOATS)).flatten(1)
-            for i in range(0, count, PIECE)
-        ]
-    )
+    count = min(len(images), SAMPLE, max(_MOST_CODES // size, 2 * model.latent))
+    return torch.cat([codes.flatten(1) for codes in codes_of(levels, images, count)])
 
 
 def _is_plain(model: VAE) -> bool:
-    """Tells whether codes can pass: no norms, and activations that let an odd part through."""
+    """Returns whether codes can pass: no norms, and activations that let an odd part through."""
     for stage in model.encoder.stages:
         if sum(not isinstance(layer, ResidualBlock) for layer in stage.children()) != 2:
             return False
@@ -194,20 +188,16 @@ def measure(model: VAE, loss: BetaLoss, images: Tensor, count: int) -> tuple[flo
     moved = posterior.mean[:, :count].square().sum()
     gain = float((logits - rest).square().sum() / moved.clamp(min=1e-12))
     # Changes that latents make: of finer ones, some losses think otherwise.
-    step = torch.randn(
-        posterior.mean.shape, generator=torch.Generator().manual_seed(0), dtype=torch.float32
-    )
+    generator = torch.Generator().manual_seed(0)
+    step = torch.randn(posterior.mean.shape, generator=generator, dtype=torch.float32)
     noise = model.decoder(posterior.mean + step.to(posterior.mean)) - logits
     if not bool(noise.any()):
         return 0.0, 0.0
     noise = noise / (10 * noise.square().mean().sqrt().clamp(min=1e-6))
-    ahead, behind, here = (
-        _terms(model, loss, images, posterior, logits + change)
-        .reconstruction.mean()
-        .cpu()
-        .double()
-        for change in (noise, -noise, 0)
+    changed = (
+        _terms(model, loss, images, posterior, logits + change) for change in (noise, -noise, 0)
     )
+    ahead, behind, here = (terms.reconstruction.mean().cpu().double() for terms in changed)
     bend = float(ahead + behind - 2 * here)
     return gain, max(bend / float(noise.square().flatten(1).sum(1).mean()), 1e-6)
 
@@ -222,6 +212,6 @@ def mean_loss(model: VAE, loss: BetaLoss, images: Tensor) -> float:
 def _terms(
     model: VAE, loss: BetaLoss, images: Tensor, posterior: Posterior, logits: Tensor
 ) -> LossTerms:
-    shown = logits.sigmoid() if model.output == "sigmoid" else logits
-    output = VAEOutput(shown, *posterior, posterior.mean, logits)
+    reconstruction = logits.sigmoid() if model.output == "sigmoid" else logits
+    output = VAEOutput(reconstruction, *posterior, posterior.mean, logits)
     return loss.per_image(output, images)

@@ -20,6 +20,7 @@ from easyvae.core.tensor_file import check_tensors, read_tensors, write_tensors
 from easyvae.data import Images, Pictures, as_pictures
 from easyvae.model import VAE
 from easyvae.training.checkpoint_checks import (
+    Misfit,
     Progress,
     check_optimizer,
     checkpoint_name,
@@ -29,7 +30,7 @@ from easyvae.training.console import Reporter
 from easyvae.training.distributed import SingleProcess
 from easyvae.training.history import History
 from easyvae.training.open_data import DataOpener
-from easyvae.training.settings import compare
+from easyvae.training.settings import RunRecord, compare, must_match
 
 VERSION = 2
 MAX_HEADER = 100_000_000
@@ -52,6 +53,7 @@ class RunFolder:
         self.path = as_path("out", path)
         self.model_path = self.path / "model.safetensors"
         self.history_path = self.path / "history.csv"
+        self._settings_path = self.path / "run.json"
         self._checkpoints = self.path / "checkpoints"
         self._owner = owner
         self._lock: IO[bytes] | None = None
@@ -75,9 +77,9 @@ class RunFolder:
                 "or choose another folder"
             ) from None
         try:
-            for name in ("run.json", "history.csv", "model.safetensors", "checkpoints/step-*"):
-                folder, _, file = name.rpartition("/")
-                for leftover in (self.path / folder).glob(f".{file}.*.tmp"):
+            checkpoint = self._checkpoints / "step-*"
+            for file in (self._settings_path, self.history_path, self.model_path, checkpoint):
+                for leftover in file.parent.glob(f".{file.name}.*.tmp"):
                     leftover.unlink(missing_ok=True)
         except BaseException:
             drop_lock(self._lock)
@@ -99,9 +101,11 @@ class RunFolder:
                 message names what differs or is missing.
             ModelFileError: If `run.json` is damaged.
         """
-        if not resume:
-            self._clear()
-        before = self._settings()
+        if not resume:  # settings last: as long as there is a checkpoint, they can be compared
+            written = *self._saved(), self.model_path, self.history_path, self._settings_path
+            for path in written:
+                path.unlink(missing_ok=True)
+        before = _read_settings(self._settings_path)
         differing = [] if before is None else compare(before, settings)
         if differing:
             raise ValueError(
@@ -109,48 +113,25 @@ class RunFolder:
                 "choose another folder, or pass `resume=False` (--fresh) to start anew and lose "
                 "that run"
             )
-        checkpoints = any(self._checkpoints.glob("step-*.safetensors"))
+        checkpoints = self._saved()
         held = [path.name for path in (self.model_path, self.history_path) if path.exists()]
-        if before is None and (checkpoints or held):
-            held = ["checkpoints"] * checkpoints + held
+        missing = "checkpoint to go on from"
+        if before is None:
+            held = ["checkpoints"] * bool(checkpoints) + held
             missing = "run.json to tell of what run"
-        elif held and not checkpoints:
-            missing = "checkpoint to go on from"
-        else:
-            held = []
-        if held:
+        if held and not (before and checkpoints):
             raise ValueError(
                 f"`out` (={str(self.path)!r}) holds {' and '.join(held)} but no {missing}; choose "
                 "another folder, or pass `resume=False` (--fresh) to start anew and lose what is "
                 "there"
             )
         self._checkpoints.mkdir(exist_ok=True)
-        text = json.dumps(settings, indent=2) + "\n"
-        write_file(self.path / "run.json", text.encode())
+        write_file(self._settings_path, (json.dumps(settings, indent=2) + "\n").encode())
         return before
 
-    def _settings(self) -> dict[str, Any] | None:
-        path = self.path / "run.json"
-        try:
-            settings = read_json(path)
-        except FileNotFoundError:
-            return None
-        if not isinstance(settings.get("must_match"), dict):
-            raise ModelFileError(path, "is not a run's settings")
-        return settings
-
-    def _clear(self) -> None:
-        """Removes what an earlier run left, and nothing else.
-
-        The settings last: as long as there is a checkpoint, there is something to compare.
-        """
-        for path in (
-            *self._checkpoints.glob("step-*.safetensors"),
-            self.model_path,
-            self.history_path,
-            self.path / "run.json",
-        ):
-            path.unlink(missing_ok=True)
+    def _saved(self) -> list[Path]:
+        """Lists the checkpoints, the newest first; a kill may have left more than one."""
+        return sorted(self._checkpoints.glob("step-*.safetensors"), reverse=True)
 
     def save_model(self, model: VAE) -> None:
         """Writes the model for use."""
@@ -183,7 +164,7 @@ class RunFolder:
 
     def _complete(self, path: Path, progress: Progress) -> None:
         """Does what comes after a checkpoint: a kill may have left it undone."""
-        for other in self._checkpoints.glob("step-*.safetensors"):
+        for other in self._saved():
             if other != path:
                 other.unlink(missing_ok=True)
         if progress.rows:
@@ -215,7 +196,7 @@ class RunFolder:
                 nothing has been changed.
         """
         fault: ModelFileError | None = None
-        for path in sorted(self._checkpoints.glob("step-*.safetensors"), reverse=True):
+        for path in self._saved():
             try:
                 tensors, metadata = read_tensors(path, max_header=MAX_HEADER)
             except ModelFileError as error:
@@ -223,27 +204,21 @@ class RunFolder:
                 continue
             _check_version(path, metadata)
             try:  # all that can fail comes before anything is touched
-                states = {
-                    name: _unpack(metadata[name], tensors)
-                    for name in ("model", "loss", "optimizer")
-                }
-                progress = read_progress(path, metadata["progress"], batches=batches)
-                _check_state(path, states["model"], model.state_dict())
-                _check_state(path, states["loss"], loss.state_dict())
-                check_optimizer(
-                    path,
-                    states["optimizer"],
-                    optimizer,
-                    steps=progress.step,
-                    own_rate=own_rate,
+                model_state, loss_state, optimizer_state = (
+                    _unpack(metadata[name], tensors) for name in ("model", "loss", "optimizer")
                 )
-                optimizer.load_state_dict(states["optimizer"])
+                progress = read_progress(metadata["progress"], name=path.name, batches=batches)
+                _check_state(path, model_state, model.state_dict())
+                _check_state(path, loss_state, loss.state_dict())
+                check_optimizer(optimizer_state, optimizer, steps=progress.step, own_rate=own_rate)
+                optimizer.load_state_dict(optimizer_state)
             except ModelFileError:
                 raise
-            except Exception as error:  # whole, and not what any run has written
-                raise ModelFileError(path, f"does not fit this run ({error!r})") from error
-            model.load_state_dict(states["model"])
-            loss.load_state_dict(states["loss"])
+            except Exception as error:  # whole, and not what this run has written
+                reason = f": {error}" if isinstance(error, Misfit) else f" ({error!r})"
+                raise ModelFileError(path, f"does not fit this run{reason}") from error
+            model.load_state_dict(model_state)
+            loss.load_state_dict(loss_state)
             _match_layouts(optimizer)
             if self._owner:
                 self._complete(path, progress)
@@ -253,29 +228,37 @@ class RunFolder:
         return None
 
 
-def _check_state(path: Path, found: Mapping[str, Any], wanted: Mapping[str, Any]) -> None:
+def check_apart(out: str | PathLike[str] | None, pictures: str | None) -> None:
+    """Refuses the folder of the pictures themselves: a run's own would come to lie among them."""
+    if out is None or pictures is None:
+        return
+    if Path(out).resolve() == Path(pictures).resolve():
+        raise ValueError(
+            f"`out` (={str(out)!r}) is the folder of the pictures; choose another one, beside "
+            "them or in it"
+        )
+
+
+def _check_state(path: Path, state: Mapping[str, Any], wanted: Mapping[str, Any]) -> None:
     """Compares a module's state: its tensors by their kinds, the rest (extra state) by name.
 
     What that rest may be is known to the module alone, whose `set_extra_state` it reaches.
     """
-    parts = [{k: v for k, v in s.items() if isinstance(v, Tensor)} for s in (found, wanted)]
+    parts = [{k: v for k, v in s.items() if isinstance(v, Tensor)} for s in (state, wanted)]
     check_tensors(path, *parts)
-    if found.keys() != wanted.keys():
-        raise ModelFileError(path, "does not fit this run: it has other extra states")
+    if state.keys() != wanted.keys():
+        raise Misfit("it has other extra states")
 
 
 def _check_version(path: Path, metadata: Mapping[str, Any]) -> None:
-    if metadata.get("kind") != "checkpoint":
-        raise ModelFileError(path, f"holds a {metadata.get('kind')}, not a checkpoint")
-    version = metadata.get("version")
+    kind, version = metadata.get("kind"), metadata.get("version")
+    if kind != "checkpoint":
+        raise ModelFileError(path, f"holds a {kind}, not a checkpoint")
     if type(version) is not int or version != VERSION:
         newer = type(version) is int and version > VERSION
         advice = "upgrade easyvae" if newer else "pass `resume=False` (--fresh) to start anew"
-        raise ModelFileError(
-            path,
-            f"is a checkpoint of version {version!r}, and this easyvae reads version {VERSION}: "
-            f"{advice}",
-        )
+        versions = f"version {version!r}, and this easyvae reads version {VERSION}"
+        raise ModelFileError(path, f"is a checkpoint of {versions}: {advice}")
 
 
 def _pack(prefix: str, value: Any, tensors: dict[str, Tensor]) -> Any:
@@ -317,107 +300,39 @@ def _match_layouts(optimizer: Optimizer) -> None:
                 state[key] = torch.empty_like(parameter, dtype=value.dtype).copy_(value)
 
 
-class RunRecord(NamedTuple):
-    """What the settings of a run tell about its data; each is of the type and range it says.
-
-    A run folder may come from anyone: what it names is a claim, and no leave to open it.
-
-    Attributes:
-        pictures: The path or set that it names as what it was trained on, if it does.
-        data: A fingerprint of the images that it was trained on.
-        validation: One of those that it was validated on, if there were any.
-        validation_share: The fraction of the data that they were, if they were set aside.
-        seed: Of the split.
-    """
-
-    pictures: str | None
-    data: str
-    validation: str | None
-    validation_share: float | None
-    seed: int
+def _read_settings(path: Path) -> dict[str, Any] | None:
+    """Reads a `run.json`, if there is one."""
+    if not path.exists():
+        return None
+    settings = read_json(path)
+    must_match(path, settings)
+    return settings
 
 
 def read_run(model: str | PathLike[str]) -> RunRecord | None:
-    """Reads the settings of the run that a model comes from.
-
-    Args:
-        model: A run folder, or the model file in one.
-
-    Returns:
-        The settings, or `None` where there is no run.
+    """Reads the settings of the run that a run folder holds, or a model file comes from, if any.
 
     Raises:
-        ModelFileError: If the settings are damaged.
+        ModelFileError: If they are damaged.
     """
     folder = Path(model)
-    if folder.name == "model.safetensors":
-        folder = folder.parent
-    path = folder / "run.json"
-    if not path.exists():
-        return None
-    if not path.is_file():  # a pipe would be waited for, for ever
-        raise ModelFileError(path, "is not a regular file")
-    return _checked(path, read_json(path))
-
-
-def _checked(path: Path, settings: dict[str, Any]) -> RunRecord:
-    def check(name: str, value: Any, good: bool, rule: str) -> None:
-        if not good:
-            plain = value is None or isinstance(value, bool | int | float | str)
-            shown = repr(value)[:80] if plain else f"a {type(value).__name__}"
-            raise ModelFileError(
-                path, f"is not a run's settings: `{name}` (={shown}) must be {rule}"
-            )
-
-    known = settings.get("must_match")
-    if not isinstance(known, dict):
-        check("must_match", known, False, "an object")
-        known = {}
-    pictures, share = settings.get("pictures"), settings.get("validation_share")
-    data, validation, seed = (known.get(name) for name in ("data", "validation", "seed"))
-    is_path = isinstance(pictures, str) and 0 < len(pictures) <= 4096 and "\0" not in pictures
-    check("pictures", pictures, pictures is None or is_path, "a path, or null")
-    is_share = isinstance(share, float) and 0 < share < 1
-    check("validation_share", share, share is None or is_share, "between 0 and 1, or null")
-    check("data", data, isinstance(data, str), "a fingerprint")
-    is_mark = isinstance(validation, str)
-    check("validation", validation, validation is None or is_mark, "a fingerprint, or null")
-    is_seed = isinstance(seed, int) and not isinstance(seed, bool) and 0 <= seed < 2**64
-    check("seed", seed, is_seed, "an integer from 0 to 2**64 - 1")
-    return RunRecord(pictures, known["data"], validation, share, known["seed"])
+    path = (folder.parent if folder.name == "model.safetensors" else folder) / "run.json"
+    settings = _read_settings(path)
+    return None if settings is None else RunRecord.of(path, settings)
 
 
 class Division(NamedTuple):
-    """What a run has made of a set of pictures; each part is in a random order.
-
-    Attributes:
-        training: Those that it was trained on.
-        held_out: Those that it held out; `None` if it was trained on all of them.
-    """
+    """What a run has made of a set of pictures; each part is in a random order."""
 
     training: Images
-    held_out: Images | None
+    held_out: Images | None  # `None` if it was trained on all of them
 
 
 def divide_as_run(pictures: Pictures, run: RunRecord) -> Division | None:
-    """Divides pictures as a run has divided them, if it was trained on just these.
-
-    Args:
-        pictures: The pictures, read as the run has read them.
-        run: The settings of the run.
-
-    Returns:
-        The division, or `None` where the run was trained on other data.
-    """
+    """Divides pictures, read as a run has read them, as it has done; `None` if they are others."""
     shape, count = tuple(pictures.images.shape[1:]), len(pictures)
-    opener = DataOpener(
-        shape=shape,
-        batch_size=1,
-        seed=run.seed,
-        unit_range=False,
-        processes=SingleProcess("cpu"),
-        say=Reporter(enabled=False),
-    )
+    say = Reporter(enabled=False)
+    opener = DataOpener(shape, 1, run.seed, False, SingleProcess("cpu"), say)
     if run.validation_share is not None:
         try:
             training, held_out = opener.open(pictures, run.validation_share)

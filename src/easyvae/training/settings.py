@@ -1,14 +1,16 @@
-"""What must match for a run to go on, and the words for what differs."""
+"""The settings of a run, with every key of `run.json`; and the words for what differs."""
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict
-from typing import Any
+from pathlib import Path
+from typing import Any, NamedTuple, Self
 
 import torch
 from torch import nn
 from torch.optim import Optimizer
 
+from easyvae.core.files import ModelFileError
 from easyvae.core.version import __version__
 from easyvae.model import VAE
 from easyvae.training.console import Reporter
@@ -26,23 +28,18 @@ def run_settings(
 ) -> dict[str, Any]:
     """Lists what a run is made of, and what must not differ when it goes on.
 
-    Args:
-        trainer: The model, its loss, and how they are trained.
-        training: What they are trained on.
-        held_out: What they are validated on.
-        start: Where the training begins.
-        say: Told what cannot be looked into.
+    The user is told what cannot be looked into.
     """
-    model, description = trainer.model, Description(trainer.objective, trainer.loss)
-    config = model.config
+    model, recipe = trainer.model, trainer.recipe
+    description = Description(trainer.objective, trainer.loss)
     loss = description.of("loss", trainer.loss)
     loss.pop("reduction", None)  # of what a call of the loss returns, which training does not ask
     names = {id(p): name for name, p in trainer.objective.named_parameters()}
-    optimizer = describe_optimizer(trainer.optimizer, names, description)
+    optimizer = _describe_optimizer(trainer.optimizer, names, description)
     with torch.device("meta"):
-        plain = type(model) is VAE and shape_of(model) == shape_of(VAE(**config))
-    layers = None if plain else describe_layers(model, description)
-    if layers is not None:
+        plain = type(model) is VAE and _layers_of(model) == _layers_of(VAE(**model.config))
+    layers = None if plain else _describe_layers(model, description)
+    if not plain:
         say.line(
             "the model has layers that its config does not tell of: `VAE.load` will not read its "
             "file; build the model in your code, and pass it to the same `fit`, or give it "
@@ -57,24 +54,24 @@ def run_settings(
         "easyvae": __version__,
         "torch": torch.__version__,
         "device": trainer.processes.device.type,
-        "steps": trainer.steps,
+        "steps": recipe.steps,
         "pictures": training.origin,
         "images": training.images,
         "validation_images": held_out and held_out.images,
         "validation_share": held_out and held_out.share,
         "must_match": {
-            "model": config,
+            "model": model.config,
             "layers": layers,
             "frozen": [
                 name for name, p in trainer.objective.named_parameters() if not p.requires_grad
             ],
             "start": start,
-            "warp": trainer.warp and asdict(trainer.warp),
+            "warp": recipe.warp and asdict(recipe.warp),
             "loss": loss,
             **optimizer,
             "batch_size": training.batch_size,
-            "precision": str(trainer.dtype).removeprefix("torch."),
-            "seed": trainer.seed,
+            "precision": str(recipe.dtype).removeprefix("torch."),
+            "seed": recipe.seed,
             "processes": trainer.processes.world,
             "data": training.fingerprint(),
             "validation": held_out and held_out.fingerprint(),
@@ -82,37 +79,82 @@ def run_settings(
     }
 
 
-def shape_of(model: nn.Module) -> str:
-    """Returns the layers of a model, one in a line, as torch shows any module."""
-    return nn.Module.__repr__(model)
+class RunRecord(NamedTuple):
+    """What the settings of a run tell of it; each field is of the type and range it says.
 
-
-def describe_layers(model: nn.Module, description: Description) -> dict[str, Any]:
-    """Describes a model of which its config does not tell all: a subclass, or with other layers.
-
-    Args:
-        model: The model.
-        description: Notes what cannot be looked into.
+    A run folder may come from anyone: what it names is a claim, and no leave to open it.
     """
+
+    model: dict[str, Any] | None  # its config
+    pictures: str | None  # the path or set that it names as what it was trained on
+    data: str  # a fingerprint of the images that it was trained on
+    validation: str | None  # one of those that it was validated on
+    validation_share: float | None  # the fraction of the data that they were, if set aside
+    seed: int  # of the split
+
+    @classmethod
+    def of(cls, path: Path, settings: Mapping[str, Any]) -> Self:
+        """Checks each field of what was read from a `run.json`."""
+        inside = must_match(path, settings)
+        values: dict[str, Any] = {
+            **{name: settings.get(name) for name in ("pictures", "validation_share")},
+            **{name: inside.get(name) for name in ("model", "data", "validation", "seed")},
+        }
+        for name, (is_sound, rule) in _RULES.items():
+            if not is_sound(values[name]):
+                raise _fault(path, name, values[name], rule)
+        return cls(**values)
+
+
+_RULES: dict[str, tuple[Callable[[Any], bool], str]] = {
+    "pictures": (lambda v: v is None or _is_path(v), "a path, or null"),
+    "validation_share": (
+        lambda v: v is None or (isinstance(v, float) and 0 < v < 1),
+        "between 0 and 1, or null",
+    ),
+    "model": (lambda v: isinstance(v, dict | None), "an object, or null"),
+    "data": (lambda v: isinstance(v, str), "a fingerprint"),
+    "validation": (lambda v: isinstance(v, str | None), "a fingerprint, or null"),
+    "seed": (lambda v: type(v) is int and 0 <= v < 2**64, "an integer from 0 to 2**64 - 1"),
+}
+
+
+def _is_path(value: Any) -> bool:
+    return isinstance(value, str) and 0 < len(value) <= 4096 and "\0" not in value
+
+
+def must_match(path: Path, settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Returns the part of a `run.json` that must be the same for the run to go on."""
+    part = settings.get("must_match")
+    if not isinstance(part, dict):
+        raise _fault(path, "must_match", part, "an object")
+    return part
+
+
+def _fault(path: Path, name: str, value: Any, rule: str) -> ModelFileError:
+    plain = isinstance(value, bool | int | float | str | None)
+    text = repr(value)[:80] if plain else f"a {type(value).__name__}"
+    return ModelFileError(path, f"is not a run's settings: `{name}` (={text}) must be {rule}")
+
+
+_layers_of = nn.Module.__repr__  # one in a line, as torch shows any module
+
+
+def _describe_layers(model: nn.Module, description: Description) -> dict[str, Any]:
+    """Describes a subclass, or a model with other layers: its config does not tell all."""
     parts = {
         name: description.of(f"layers.{name}", part)
         for name, part in {**vars(model), **dict(model.named_children())}.items()
         if name not in OF_EVERY_MODULE | _OF_A_PLAIN_MODEL
     }
     kind = description.of("layers", type(model))
-    return {"class": kind, "layers": digest(shape_of(model)), **parts}
+    return {"class": kind, "layers": digest(_layers_of(model)), **parts}
 
 
-def describe_optimizer(
+def _describe_optimizer(
     optimizer: Optimizer, names: Mapping[int, str], description: Description
 ) -> dict[str, Any]:
-    """Describes an optimizer, and each group by its parameters and what it has of its own.
-
-    Args:
-        optimizer: The optimizer.
-        names: The parameters' names, by `id`.
-        description: Notes what cannot be looked into.
-    """
+    """Describes an optimizer, and of each group its parameters' names and its own options."""
     defaults = description.of("optimizer", optimizer.defaults)
     groups = []
     for number, group in enumerate(optimizer.param_groups):
@@ -129,34 +171,20 @@ def describe_optimizer(
     }
 
 
-class LossWatch:
-    """Notices what a loss changes of itself in training that no checkpoint holds.
+def loss_changes(trainer: Trainer) -> Callable[[], list[str]]:
+    """Returns what tells later how the loss has changed, in what no checkpoint holds of it."""
 
-    Args:
-        objective: The model and the loss, of which a checkpoint holds parameters and buffers.
-        loss: The loss.
-    """
+    def describe() -> Any:
+        loss = Description(trainer.objective, trainer.loss).of("loss", trainer.loss)
+        loss.pop("beta", None)  # of a schedule, which `fit` sets at every step
+        return json.loads(json.dumps(loss))
 
-    def __init__(self, objective: nn.Module, loss: nn.Module) -> None:
-        self._objective, self._loss = objective, loss
-        self._before = self._described()
-
-    def moved(self) -> list[str]:
-        """Returns what has changed since then, each as a few words."""
-        return list(_differences("loss", self._before, self._described()))
-
-    def _described(self) -> Any:
-        found = Description(self._objective, self._loss).of("loss", self._loss)
-        found.pop("beta", None)  # of a schedule, which `fit` sets at every step
-        return json.loads(json.dumps(found))
+    before = describe()
+    return lambda: list(_differences("loss", before, describe()))
 
 
 def compare(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
-    """Returns what differs between two runs' settings, each as a few words.
-
-    Args:
-        before: The settings of the run that is there, as they have been read.
-        now: Those of the run that would go on.
+    """Returns what differs between a run's settings, as they were read, and those to go on with.
 
     Example:
         >>> compare({"must_match": {"seed": 0}}, {"must_match": {"seed": 5}})
@@ -169,10 +197,16 @@ def compare(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
     # With another split the two parts differ in any case, which says nothing of the pictures.
     if share[0] != share[1] or "seed" in differing:
         differing = [name for name in differing if name not in ("data", "validation")]
-    found = [text for name in differing for text in _differences(name, old.get(name), new[name])]
+    words = [text for name in differing for text in _differences(name, old.get(name), new[name])]
     if share[0] != share[1]:
-        found += _differences("validation", *share)
-    return found
+        words += _differences("validation", *share)
+    return words
+
+
+def compare_steps(before: Mapping[str, Any], now: Mapping[str, Any]) -> str | None:
+    """Returns words for another number of steps, with which a run goes on all the same."""
+    was, steps = before.get("steps"), now["steps"]
+    return None if was == steps else f"the schedules now span {steps} steps, not {was}"
 
 
 def _differences(name: str, before: Any, now: Any) -> Iterator[str]:
@@ -182,7 +216,7 @@ def _differences(name: str, before: Any, now: Any) -> Iterator[str]:
         for key in {**before, **now}:
             if before.get(key) != now.get(key):
                 yield from _differences(f"{name}.{key}", before.get(key), now.get(key))
-    elif isinstance(before, list) and isinstance(now, list) and _are_names([*before, *now]):
+    elif _are_names(before) and _are_names(now) and before + now:
         gone, new = ([x for x in a if x not in b] for a, b in ((before, now), (now, before)))
         parts = [f"{word} {some(part)}" for word, part in (("without", gone), ("with", new))]
         words = " and ".join(part for part in parts if not part.endswith(" "))
@@ -196,19 +230,16 @@ def _differences(name: str, before: Any, now: Any) -> Iterator[str]:
     elif name.endswith(".code"):
         yield f"{name.removesuffix('.code')} (another function)"
     else:
-        yield f"{name} ({_short(before)}, now {_short(now)})"
+        texts = (repr(before), repr(now))
+        was, becomes = (f"{text[:100]}..." if len(text) > 100 else text for text in texts)
+        yield f"{name} ({was}, now {becomes})"
 
 
-def _are_names(values: list[Any]) -> bool:
-    return bool(values) and all(isinstance(value, str) for value in values)
+def _are_names(value: Any) -> bool:
+    return isinstance(value, list) and all(isinstance(item, str) for item in value)
 
 
 def some(names: list[str]) -> str:
     """Lists the first of some names, and how many more there are."""
     more = len(names) - _LISTED
     return ", ".join(names[:_LISTED]) + (f" and {more} more" if more > 0 else "")
-
-
-def _short(value: Any) -> str:
-    text = repr(value)
-    return text if len(text) <= 100 else f"{text[:100]}..."

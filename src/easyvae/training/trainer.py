@@ -4,6 +4,7 @@ import contextlib
 import math
 import time
 from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import NamedTuple
 
 import torch
@@ -21,6 +22,7 @@ from easyvae.training.distributed import SingleProcess
 from easyvae.training.history import Row
 from easyvae.training.open_data import Part
 from easyvae.training.optim import lr_factor
+from easyvae.training.recipe import Recipe
 
 CLIP = 10.0
 """A gradient this many times longer than usual is shortened to that length."""
@@ -37,7 +39,6 @@ class NonFiniteError(FloatingPointError):
     """
 
     def __init__(self, step: int, what: str, *, after: bool = False) -> None:
-        """Names the step, what was not finite, and whether it was so only after the step."""
         when, still = ("after", "saved") if after else ("of", "touched")
         super().__init__(
             f"the {what} {when} step {step} is not finite; training stopped before the weights "
@@ -47,16 +48,10 @@ class NonFiniteError(FloatingPointError):
 
 
 class Bent(NamedTuple):
-    """Pictures that are bent to and fro, and what lies between.
+    """What lies between the ends to which pictures are bent: each at two places on the way."""
 
-    Attributes:
-        targets: Each picture at two places on the way, (2N, C, *spatial): all at one, all at the
-            other.
-        places: Where these are, from 0 to 1, (2, N).
-    """
-
-    targets: Tensor
-    places: Tensor
+    targets: Tensor  # (2N, C, *spatial): all pictures at one place, all at the other
+    places: Tensor  # (2, N), from 0 to 1
 
 
 class Objective(nn.Module):
@@ -70,11 +65,8 @@ class Objective(nn.Module):
     def forward(self, x: Tensor, dtype: torch.dtype, bent: Bent | None = None) -> LossTerms:
         """Computes the loss terms of each image, (N,), with the model in autocast to a dtype.
 
-        Args:
-            x: The images, (N, C, *spatial); or both ends of the way of each, (2N, C, *spatial).
-            dtype: Of the convolutions.
-            bent: What lies between the ends. Then the latents on the straight line between the
-                ends' are decoded, and compared with it.
+        Beside what lies between, `x` has both ends of each picture's way, (2N, C, *spatial): the
+        latents on the straight line between theirs are decoded, and compared with it.
         """
         with torch.autocast(x.device.type, torch.bfloat16, dtype is torch.bfloat16):
             output = self.model(x) if bent is None else self._between(x, bent.places)
@@ -93,6 +85,7 @@ class Objective(nn.Module):
         return self.model._decoded(mean, log_var, z.flatten(0, 1))
 
 
+@dataclass(eq=False)
 class Trainer:
     """What a run does with a batch, and at the end of an epoch.
 
@@ -100,29 +93,14 @@ class Trainer:
     there is no generator's state to lose, and the caller's random state is left alone.
     """
 
-    def __init__(
-        self,
-        model: VAE,
-        loss: BetaLoss,
-        optimizer: Optimizer,
-        peak_lr: float | None,
-        processes: SingleProcess,
-        dtype: torch.dtype,
-        seed: int,
-        steps: int,
-        warp: Warp | None = None,
-    ) -> None:
-        """Takes the peak of the learning rate, or `None` where the optimizer sets its own."""
-        self.model = model
-        self.loss = loss
-        self.optimizer = optimizer
-        self.peak_lr = peak_lr
-        self.processes = processes
-        self.dtype = dtype
-        self.seed = seed
-        self.steps = steps
-        self.warp = warp
-        self.objective = Objective(model, loss)
+    model: VAE
+    loss: BetaLoss
+    optimizer: Optimizer
+    recipe: Recipe
+    processes: SingleProcess
+
+    def __post_init__(self) -> None:
+        self.objective = Objective(self.model, self.loss)
         self.wrapped: nn.Module = self.objective
 
     def step(
@@ -130,20 +108,14 @@ class Trainer:
     ) -> tuple[bool, bool]:
         """Takes an optimizer step, and counts it in `at`.
 
-        Args:
-            batch: This process's part of the batch.
-            at: Where the run stands.
-            stop: Whether this process has been asked to stop.
-            save: Whether it is time for a checkpoint, by this process's clock.
-
-        Returns:
-            Whether any process has been asked, and whether it is time in any: all do the same
-            after the same step, or they would wait for ever.
+        Returns whether any process has been asked to stop, and whether in any it is time to save a
+        checkpoint: all do the same after the same step, or they would wait for ever.
         """
-        self.loss.beta = self.loss.beta_at(at.step / self.steps)
-        if self.peak_lr is not None:
+        recipe = self.recipe
+        self.loss.beta = self.loss.beta_at(at.step / recipe.steps)
+        if recipe.peak_lr is not None:
             for group in self.optimizer.param_groups:
-                group["lr"] = self.peak_lr * lr_factor(at.step, self.steps)
+                group["lr"] = recipe.peak_lr * lr_factor(at.step, recipe.steps)
         self.optimizer.zero_grad()
         terms = self._terms(self.wrapped, batch, "train", at.step)
         # The gradients are averaged over processes: so scaled, they are those of the whole batch.
@@ -170,43 +142,39 @@ class Trainer:
         """Validates, and turns what `at` has added up into a row of the history."""
         started = time.perf_counter()
         *totals, images = at.sums
-        beta = self.loss.beta_at((at.step - 1) / self.steps)  # the epoch's last step's
+        train_loss, train_reconstruction, train_kl = (total / images for total in totals)
+        beta = self.loss.beta_at((at.step - 1) / self.recipe.steps)  # the epoch's last step's
         self.processes.share_buffers(self.objective)
-        validation: list[float | None] = [None] * 3
+        val_loss = val_reconstruction = val_kl = None
         if held_out is not None:
             self.loss.beta = self.loss.beta_at(1.0)  # rising betas could not be compared
-            found = self._validate(held_out)
-            if not all(map(math.isfinite, found)):
+            averages = self._validate(held_out)
+            if not all(map(math.isfinite, averages)):
                 raise NonFiniteError(at.step, "validation loss", after=True)
-            validation = [*found]
+            val_loss, val_reconstruction, val_kl = averages
         self.check_finite(at.step)
         row = Row(
             epoch=at.epoch + 1,
-            train_loss=totals[0] / images,
-            train_reconstruction=totals[1] / images,
-            train_kl=totals[2] / images,
-            val_loss=validation[0],
-            val_reconstruction=validation[1],
-            val_kl=validation[2],
+            train_loss=train_loss,
+            train_reconstruction=train_reconstruction,
+            train_kl=train_kl,
+            val_loss=val_loss,
+            val_reconstruction=val_reconstruction,
+            val_kl=val_kl,
             beta=beta,
             lr=float(self.optimizer.param_groups[0]["lr"]),
             seconds=at.seconds + time.perf_counter() - started,
             images_per_second=images / at.seconds if at.seconds else 0.0,
         )
-        loss = row["val_loss"]
-        if loss is not None and (at.best is None or loss < at.best):
-            at.best = loss
+        if val_loss is not None and (at.best is None or val_loss < at.best):
+            at.best = val_loss
         at.rows.append(row)
         at.epoch += 1
         at.batch, at.sums, at.seconds = 0, [0.0] * 4, 0.0
         return row
 
     def check_finite(self, step: int) -> None:
-        """Looks at all that a file of the model would hold, and at the loss's parameters.
-
-        Raises:
-            NonFiniteError: If something is not finite; the message names it.
-        """
+        """Looks at all that a file of the model would hold, and at the loss's parameters."""
         tensors = [(f"model's {name}", t) for name, t in self.model.state_dict().items()]
         tensors += [(f"loss's {name}", p) for name, p in self.loss.named_parameters()]
         for name, t in tensors:
@@ -245,15 +213,15 @@ class Trainer:
     def _terms(self, objective: nn.Module, batch: Batch, use: str, number: int) -> LossTerms:
         """Computes the loss terms of a batch, with noise that depends on its number alone."""
         device = self.processes.device
-        dtype = self.dtype if use == "train" else torch.float32
+        dtype = self.recipe.dtype if use == "train" else torch.float32
         pinned = device.type == "cuda" and batch.images.device.type == "cpu"
         x = batch.images.pin_memory() if pinned else batch.images
         x = as_floats(x.to(device, non_blocking=pinned))
-        bent, ends = None, 1
-        if use == "train" and self.warp and number < self.warp.until * self.steps:
-            x, bent = self._bend(self.warp, x, batch, number)
+        bent, ends, warp = None, 1, self.recipe.warp
+        if use == "train" and warp and number < warp.until * self.recipe.steps:
+            x, bent = self._bend(warp, x, batch, number)
             ends = 2
-        with _seeded(device, mixed_seed(self.seed, use, number)):
+        with _seeded(device, mixed_seed(self.recipe.seed, use, number)):
             # The draws that belong to the images of lower ranks are passed over.
             torch.empty(batch.offset, ends * self.model.latent, device=device).normal_()
             terms: LossTerms = objective(x, dtype, bent)
@@ -261,7 +229,7 @@ class Trainer:
 
     def _bend(self, warp: Warp, x: Tensor, batch: Batch, number: int) -> tuple[Tensor, Bent]:
         """Bends each picture to and fro; returns both ends, and two places between them."""
-        generator = torch.Generator().manual_seed(mixed_seed(self.seed, "warp", number))
+        generator = torch.Generator().manual_seed(mixed_seed(self.recipe.seed, "warp", number))
         mine = slice(batch.offset, batch.offset + len(x))
         change = warp.draw(batch.total, tuple(x.shape[2:]), generator).part(mine)
         t = torch.rand(batch.total, generator=generator)[mine]
@@ -303,9 +271,6 @@ def _deterministic(device: torch.device) -> contextlib.AbstractContextManager[No
         return contextlib.nullcontext()
     cudnn = torch.backends.cudnn
     flags: contextlib.AbstractContextManager[None] = cudnn.flags(
-        enabled=cudnn.enabled,
-        benchmark=False,
-        deterministic=True,
-        allow_tf32=cudnn.allow_tf32,
+        cudnn.enabled, benchmark=False, deterministic=True, allow_tf32=cudnn.allow_tf32
     )
     return flags
