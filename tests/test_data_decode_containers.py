@@ -15,7 +15,7 @@ from PIL.Image import Exif
 from PIL.PngImagePlugin import PngInfo
 
 from easyvae.data import ImageError, read_image
-from easyvae.data.containers import MAX_PARTS, MAX_SCANNED, MAX_SCANS, reduce_file
+from easyvae.data.decode import MAX_PARTS, MAX_SCANNED, MAX_SCANS, reduce_file
 
 RNG = np.random.default_rng(0)
 END = b"\xff\xd9"
