@@ -1258,7 +1258,7 @@ class TestBadArguments:
             ({"data": ""}, ValueError, "is empty"),
             ({"validation": ""}, ValueError, "is empty"),
             ({"validation": digits()[:0]}, ValueError, "`validation` .* holds no images"),
-            ({"validation": torch.rand(5, 2, 8, 8)}, ValueError, "`validation` .* must be"),
+            ({"validation": torch.rand(5, 2, 8, 8)}, ValueError, "`validation` .* must have"),
             ({"validation": 2 * torch.rand(5, 1, 8, 8)}, ValueError, "`validation` must be in"),
         ],
     )
