@@ -52,7 +52,7 @@ class Settings(NamedTuple):
 
 SETTINGS = {
     "kittens": Settings([16, 32, 64, 128], 128, 0.1, 4),
-    "lines": Settings([16, 32, 64], 16, 0.1, 2),
+    "lines": Settings([16, 32, 64], 16, 0.02, 2),
     "photographs": Settings([32, 64, 128, 256], 128, 0.1, 4),
     "digits": Settings([32, 64], 32, 0.1, 4),
 }
