@@ -40,7 +40,7 @@ from easyvae.data import load_pictures
 from easyvae.kittens import draw_kittens
 from easyvae.training import default_optimizer
 from easyvae.training.checkpoint_checks import Progress
-from easyvae.training.console import Reporter
+from easyvae.training.console import Console
 from easyvae.training.distributed import SingleProcess
 from easyvae.training.open_data import DataOpener
 from easyvae.training.optim import DEFAULT_BATCH_SIZE, DEFAULT_LR
@@ -122,7 +122,7 @@ def train(arguments: argparse.Namespace) -> Figures:
         seed=0,
         unit_range=True,
         processes=SingleProcess("cpu"),
-        say=Reporter(enabled=False),
+        console=Console(enabled=False),
     )
     with Watch() as watch:
         began = time.perf_counter()

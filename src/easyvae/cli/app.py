@@ -48,7 +48,7 @@ def run(args: argparse.Namespace) -> None:
     from easyvae.app.uvicorn_server import listen, serve
     from easyvae.data.built_in import kittens_in
     from easyvae.model import VAE
-    from easyvae.training.console import Reporter
+    from easyvae.training.console import Console
     from easyvae.training.distributed import choose_device
 
     if not 0 <= args.port <= 65535:
@@ -67,7 +67,7 @@ def run(args: argparse.Namespace) -> None:
             )
         if count is not None:
             _print_notice(f"opening {count:,} kittens ...")
-        pictures = open_pictures(path, shape, say=Reporter(enabled=True))
+        pictures = open_pictures(path, shape, console=Console(enabled=True))
         if pictures.report is not None:
             _print_notice(str(pictures.report))
         app = create_app(models, pictures, title=title_of(path), hosts=_names_of(args.host))

@@ -187,7 +187,7 @@ def add_training(parser: argparse.ArgumentParser, *, validation: str) -> None:
 def read_training(args: argparse.Namespace, shape: tuple[int, ...]) -> dict[str, Any]:
     """Opens the pictures, and returns the arguments that `fit` and `compare` have in common."""
     from easyvae.data import Warp
-    from easyvae.training.console import Reporter
+    from easyvae.training.console import Console
 
     return {
         "data": open_pictures(
@@ -195,7 +195,7 @@ def read_training(args: argparse.Namespace, shape: tuple[int, ...]) -> dict[str,
             shape,
             flip=args.flip,
             copies="keep" if args.keep_copies else "drop",
-            say=Reporter(enabled=not args.quiet),
+            console=Console(enabled=not args.quiet),
         ),
         "validation": _read_validation(args, shape),
         "warp": {"auto": "auto", "on": Warp(), "off": None}[args.warp],

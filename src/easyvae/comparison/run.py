@@ -20,7 +20,7 @@ from easyvae.losses import BetaLoss
 from easyvae.metrics import Features, random_features
 from easyvae.model import VAE
 from easyvae.training import History, NonFiniteError, fit
-from easyvae.training.console import Reporter
+from easyvae.training.console import Console
 from easyvae.training.distributed import choose_device
 from easyvae.training.open_data import open_pictures
 from easyvae.training.recipe import choose_warp
@@ -222,8 +222,8 @@ def compare(
         models or {}, betas, data, seed, reconstruction, image_size, in_channels, architecture
     )
     shape = common_shape(contenders)
-    console = Reporter(enabled=progress)
-    pictures = open_pictures(data, shape, say=console)
+    console = Console(enabled=progress)
+    pictures = open_pictures(data, shape, console=console)
     if isinstance(data, str | PathLike):
         console.line(str(pictures.report))
     if validation is not None and not isinstance(validation, int | float):

@@ -353,27 +353,27 @@ def _reduce_jpeg(data: bytes) -> bytes:
     kept = [view[:2]]
     wanted = list(_SEGMENTS)
     pixels = scans = 0
-    at, in_scan = 2, False
+    offset, in_scan = 2, False
     for _ in range(MAX_PARTS):
-        found = _MARKER.search(data, at)
+        found = _MARKER.search(data, offset)
         begin = len(data) if found is None else found.start()
         if in_scan:
-            kept.append(view[at:begin])
+            kept.append(view[offset:begin])
         if found is None:
             return b"".join(kept)
-        marker, at = data[begin + 1], begin + 2
+        marker, offset = data[begin + 1], begin + 2
         in_scan = False
         if marker == _TEM:
             continue
         if marker in (_SOI, _EOI):  # a second beginning is the decoder's to refuse
-            return b"".join([*kept, view[begin:at]])
-        end = at + int.from_bytes(view[at : at + 2], "big")
-        if end < at + 2 or end > len(data):
+            return b"".join([*kept, view[begin:offset]])
+        end = offset + int.from_bytes(view[offset : offset + 2], "big")
+        if end < offset + 2 or end > len(data):
             return b"".join([*kept, view[begin:]])
         if marker in _ARITHMETIC:  # whose time no count of its bytes bounds
             raise ValueError("a JPEG with arithmetic coding, which few programs read")
-        if marker in _FRAMES and end >= at + 7:
-            height, width = struct.unpack_from(">HH", view, at + 3)
+        if marker in _FRAMES and end >= offset + 7:
+            height, width = struct.unpack_from(">HH", view, offset + 3)
             pixels = max(pixels, height * width)
         in_scan = marker == _SOS
         scans += in_scan
@@ -383,9 +383,9 @@ def _reduce_jpeg(data: bytes) -> bytes:
                 "ten; save it anew"
             )
         needed = marker != _COMMENT and not 0xE0 <= marker <= 0xEF
-        if needed or _take(wanted, bytes([marker]), view[at + 2 : end]):
+        if needed or _take(wanted, bytes([marker]), view[offset + 2 : end]):
             kept.append(view[begin:end])
-        at = end
+        offset = end
     raise ValueError(f"more than {MAX_PARTS:,} segments, and real pictures have far fewer")
 
 
@@ -393,18 +393,18 @@ def _reduce_png(data: bytes) -> bytes:
     view = memoryview(data)
     kept = [view[:8]]
     wanted = list(_CHUNKS)
-    at = 8
+    offset = 8
     for _ in range(MAX_PARTS):
-        end = at + 12 + int.from_bytes(view[at : at + 4], "big")
-        kind = data[at + 4 : at + 8]
+        end = offset + 12 + int.from_bytes(view[offset : offset + 4], "big")
+        kind = data[offset + 4 : offset + 8]
         if len(kind) < 4 or end > len(data):
-            return b"".join([*kept, view[at:]])
+            return b"".join([*kept, view[offset:]])
         if kind == b"IEND":
-            return b"".join([*kept, view[at:end]])
+            return b"".join([*kept, view[offset:end]])
         critical = not kind[0] & 0x20  # a capital letter: IHDR, PLTE, IDAT
-        if critical or _take(wanted, kind, view[at + 8 : end - 4]):
-            kept.append(view[at:end])
-        at = end
+        if critical or _take(wanted, kind, view[offset + 8 : end - 4]):
+            kept.append(view[offset:end])
+        offset = end
     raise ValueError(f"more than {MAX_PARTS:,} chunks, and real pictures have far fewer")
 
 

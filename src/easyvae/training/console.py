@@ -7,7 +7,7 @@ from easyvae.training.checkpoint_checks import Progress
 from easyvae.training.history import Row, describe_row
 
 
-class Reporter:
+class Console:
     """Writes to standard error, or nothing at all."""
 
     def __init__(self, *, enabled: bool) -> None:
@@ -36,19 +36,19 @@ class Reporter:
         if self._bar is not None:
             self._bar.update(done - self._bar.n)
 
-    def start_epoch(self, at: Progress, epochs: int, images: int | None) -> None:
+    def start_epoch(self, progress: Progress, epochs: int, images: int | None) -> None:
         """Begins an epoch, or goes on with it."""
-        name = f"epoch {at.epoch + 1}/{epochs}"
-        self._show_bar(total=images, initial=int(at.sums[3]), desc=name, unit=" images")
+        name = f"epoch {progress.epoch + 1}/{epochs}"
+        self._show_bar(total=images, initial=int(progress.sums[3]), desc=name, unit=" images")
 
     def _show_bar(self, **options: Any) -> None:
         if self._make_bar is not None:
             self._bar = self._make_bar(leave=False, dynamic_ncols=True, **options)
 
-    def step(self, images: int, at: Progress) -> None:
+    def step(self, images: int, progress: Progress) -> None:
         """Counts a batch; the losses shown are averages over the epoch so far."""
         if self._bar is not None:
-            loss, reconstruction, kl = (value / at.sums[3] for value in at.sums[:3])
+            loss, reconstruction, kl = (value / progress.sums[3] for value in progress.sums[:3])
             self._bar.set_postfix_str(
                 f"loss {loss:.1f}, reconstruction {reconstruction:.1f}, KL {kl:.1f}",
                 refresh=False,

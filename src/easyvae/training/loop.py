@@ -20,7 +20,7 @@ from easyvae.latents import eval_mode
 from easyvae.losses import BetaLoss
 from easyvae.model import VAE
 from easyvae.training.checkpoint_checks import Progress
-from easyvae.training.console import Reporter
+from easyvae.training.console import Console
 from easyvae.training.distributed import choose_processes
 from easyvae.training.history import History, Row
 from easyvae.training.open_data import DataOpener, Part
@@ -158,9 +158,9 @@ def fit(
     warp = choose_warp(warp, [(model, loss)])
     batch_size = choose_batch_size(batch_size, data, warp)
     processes = choose_processes(accelerator, device)
-    say = Reporter(enabled=progress and processes.rank == 0)
+    console = Console(enabled=progress and processes.rank == 0)
     unit_range = getattr(loss.reconstruction, "base", loss.reconstruction) == "bce"
-    opener = DataOpener(model.input_shape, batch_size, seed, unit_range, processes, say)
+    opener = DataOpener(model.input_shape, batch_size, seed, unit_range, processes, console)
     training, held_out = opener.open(data, validation)
     check_apart(out, training.origin)
     model.to(processes.device)
@@ -176,16 +176,16 @@ def fit(
     recipe = Recipe(peak_lr, dtype, seed, steps, warp)
     trainer = Trainer(model, loss, optimizer, recipe, processes)
     folder = None if out is None else RunFolder(out, owner=processes.rank == 0)
-    run = Run(trainer, training, held_out, epochs, folder, say)
-    say.line(run.describe())
+    run = Run(trainer, training, held_out, epochs, folder, console)
+    console.line(run.describe())
     with run.under_way(start, resume=resume) as stop:
-        while run.at.epoch < epochs:
+        while run.progress.epoch < epochs:
             row = run.train_epoch(stop)
             run.call(callbacks, row)
     run.finish()
     if stop.requested:
         stop.leave("the run is complete")
-    return History(run.at.rows)
+    return History(run.progress.rows)
 
 
 @dataclass
@@ -197,8 +197,8 @@ class Run:
     held_out: Part | None
     epochs: int  # in all
     folder: RunFolder | None
-    say: Reporter
-    at: Progress = field(default_factory=Progress)
+    console: Console
+    progress: Progress = field(default_factory=Progress)
     _loss_changes: Callable[[], list[str]] | None = None  # until the first epoch has ended
 
     def describe(self) -> str:
@@ -228,9 +228,11 @@ class Run:
                 self.trainer.processes.together(enter, "locking the run folder")
             if not (self.folder and self._go_on(self.folder, start, resume=resume)):
                 self._begin(start)
-            if self.at.epoch >= self.epochs:
-                self.say.line(f"the run has {self.at.epoch} epochs already: nothing is trained")
-            stack.callback(self.say.close)
+            if self.progress.epoch >= self.epochs:
+                self.console.line(
+                    f"the run has {self.progress.epoch} epochs already: nothing is trained"
+                )
+            stack.callback(self.console.close)
             stop = stack.enter_context(StopSignals())
             stack.enter_context(self.trainer.training_mode())
             if self.folder:
@@ -239,33 +241,39 @@ class Run:
 
     def train_epoch(self, stop: StopSignals) -> Row:
         """Trains to the end of the epoch under way, and leaves a complete checkpoint."""
-        at, trainer = self.at, self.trainer
+        progress, trainer = self.progress, self.trainer
         started = saved = time.perf_counter()
-        started -= at.seconds
-        self.say.start_epoch(at, self.epochs, self.training.images)
+        started -= progress.seconds
+        self.console.start_epoch(progress, self.epochs, self.training.images)
         trainer.model.train()  # whatever a callback has made of it
-        for batch in self.training.feed.epoch(at.epoch, start=at.batch):
+        for batch in self.training.feed.epoch(progress.epoch, start=progress.batch):
             due = time.perf_counter() - saved > CHECKPOINT_SECONDS
-            stopping, saving = trainer.step(batch, at, stop=stop.requested is not None, save=due)
-            at.seconds = time.perf_counter() - started
-            self.say.step(batch.total, at)
+            stopping, saving = trainer.step(
+                batch, progress, stop=stop.requested is not None, save=due
+            )
+            progress.seconds = time.perf_counter() - started
+            self.console.step(batch.total, progress)
             if stopping or saving:
                 self._save()
             if saving:
                 saved = time.perf_counter()
             if stopping:
-                stop.leave(f"the same call goes on from step {at.step}" if self.folder else "")
-        row = trainer.finish_epoch(at, self.held_out)
-        self._save(best=at.best is None or at.best == row["val_loss"])
-        self.say.end_epoch(row, self.epochs)
+                stop.leave(
+                    f"the same call goes on from step {progress.step}" if self.folder else ""
+                )
+        row = trainer.finish_epoch(progress, self.held_out)
+        self._save(best=progress.best is None or progress.best == row["val_loss"])
+        self.console.end_epoch(row, self.epochs)
         self._tell_what_is_lost()
         return row
 
     def call(self, callbacks: Sequence[Callback], row: Row) -> None:
         """Calls the callbacks in the first process; what one raises ends the run in all."""
-        at, processes = self.at, self.trainer.processes
+        progress, processes = self.progress, self.trainer.processes
         path = self.folder.path if self.folder else None
-        state = RunState(self.trainer.model, at.epoch, at.step, row, History(at.rows), path)
+        state = RunState(
+            self.trainer.model, progress.epoch, progress.step, row, History(progress.rows), path
+        )
 
         def call() -> None:
             for callback in callbacks if processes.rank == 0 else ():
@@ -282,11 +290,11 @@ class Run:
         def replace() -> None:
             if not folder.model_path.is_file():
                 name = folder.model_path.name
-                self.say.line(f"{name} was missing; this is the last epoch's, best or not")
+                self.console.line(f"{name} was missing; this is the last epoch's, best or not")
                 folder.save_model(self.trainer.model)
 
         self.trainer.processes.together(replace, "writing the model")
-        self.say.line(f"the model is in {folder.model_path}")
+        self.console.line(f"the model is in {folder.model_path}")
 
     def _begin(self, start: str) -> None:
         """Begins the training, at the principal components of the data if that is possible."""
@@ -299,9 +307,9 @@ class Run:
                 count = principal_start(model, images, loss, components=most)
             if count:
                 components = f"{count} principal components of {len(images):,} images"
-                self.say.line(f"starting from {components}")
+                self.console.line(f"starting from {components}")
         elif start == "auto":
-            self.say.line("starting from the weights that the model has")
+            self.console.line("starting from the weights that the model has")
         self._save()  # from here on, whatever is in the folder has a checkpoint beside it
 
     def _go_on(self, folder: RunFolder, start: str, *, resume: bool) -> bool:
@@ -311,7 +319,7 @@ class Run:
         def begin() -> str | None:
             if processes.rank > 0:
                 return None
-            settings = run_settings(trainer, self.training, self.held_out, start, self.say)
+            settings = run_settings(trainer, self.training, self.held_out, start, self.console)
             before = folder.open(settings, resume=resume)
             return None if before is None else compare_steps(before, settings)
 
@@ -324,20 +332,20 @@ class Run:
             batches=len(self.training.feed),
             own_rate=trainer.recipe.peak_lr is None,
         )
-        at = processes.together(restore, "reading the checkpoint")
-        step = -1 if at is None else at.step
+        progress = processes.together(restore, "reading the checkpoint")
+        step = -1 if progress is None else progress.step
         steps = processes.sum(torch.tensor([float(step)]))
         if float(steps) != step * processes.world:
             raise ValueError(
                 f"`out` (={str(folder.path)!r}) has other checkpoints in other processes; it must "
                 "be on a disk that all of them share"
             )
-        if at is not None and at.step:
-            self.say.line(f"going on after epoch {at.epoch}, step {at.step}")
+        if progress is not None and progress.step:
+            self.console.line(f"going on after epoch {progress.epoch}, step {progress.step}")
         if other_steps:
-            self.say.line(other_steps)
-        self.at = at or self.at
-        return at is not None
+            self.console.line(other_steps)
+        self.progress = progress or self.progress
+        return progress is not None
 
     def _save(self, *, best: bool = False) -> None:
         """Writes a checkpoint in the first process; a full disk there ends the run in all."""
@@ -346,11 +354,11 @@ class Run:
             return
 
         def write() -> None:
-            trainer.check_finite(self.at.step)
+            trainer.check_finite(self.progress.step)
             # The model first: killed between the two, the run would do this epoch again.
             if best:
                 folder.save_model(trainer.model)
-            folder.save(self.at, trainer.model, trainer.loss, trainer.optimizer)
+            folder.save(self.progress, trainer.model, trainer.loss, trainer.optimizer)
 
         trainer.processes.together(write, "writing a checkpoint")
 
@@ -358,7 +366,7 @@ class Run:
         """Says after the first epoch what the loss changes of itself that no checkpoint holds."""
         changes, self._loss_changes = self._loss_changes, None
         if changes and (moved := changes()):
-            self.say.line(
+            self.console.line(
                 f"training changes {some(moved)}, which no checkpoint holds: a run that goes on "
                 "begins with it anew, and ends with other bits (a buffer would be kept)"
             )

@@ -22,7 +22,7 @@ from easyvae.data import (
     split_loader,
 )
 from easyvae.data.built_in import kittens_in, load_kittens
-from easyvae.training.console import Reporter
+from easyvae.training.console import Console
 from easyvae.training.distributed import SingleProcess
 
 Feed: TypeAlias = Batches | LoaderBatches
@@ -53,7 +53,7 @@ class DataOpener:
     seed: int  # of the split and the order
     unit_range: bool  # whether floats must be in [0, 1]
     processes: SingleProcess  # that share the batches
-    say: Reporter  # told what the scan of a folder finds
+    console: Console  # told what the scan of a folder finds
 
     def open(self, data: Any, validation: Any) -> tuple[Part, Part | None]:
         """Opens what `fit` takes for training and for validation, in all processes.
@@ -98,15 +98,15 @@ class DataOpener:
                 raise type(error)(str(error).replace("`data`", "`validation`")) from error
             held_out = self._feed(others)
             if pictures is not None:
-                _warn_of_copies(pictures, others, self.say)
+                _warn_of_copies(pictures, others, self.console)
         return training, held_out
 
     def _pictures(self, data: Any) -> Pictures:
-        pictures = open_pictures(data, self.shape, say=self.say)
+        pictures = open_pictures(data, self.shape, console=self.console)
         if self.unit_range:
             check_range(pictures)
         if pictures.report is not None:
-            self.say.line(str(pictures.report))
+            self.console.line(str(pictures.report))
         return pictures
 
     def _feed(
@@ -150,7 +150,7 @@ class DataOpener:
             sampler = type(getattr(loader, "sampler", None)).__name__
             digest = feed.digest()
             if digest is None:
-                self.say.line(
+                self.console.line(
                     "the DataLoader gives other images at every reading: when this run is "
                     "resumed, other data will be noticed by their number only"
                 )
@@ -167,7 +167,7 @@ def open_pictures(
     copies: Literal["drop", "keep"] = "drop",
     built_in: bool = False,
     start: int = 0,
-    say: Reporter | None = None,
+    console: Console | None = None,
 ) -> Pictures:
     """Opens whatever a user calls data as one store: the one place that tells what it is.
 
@@ -179,24 +179,24 @@ def open_pictures(
         built_in: Whether `kittens` and `kittens:N` are the built-in set, as in the command line,
             and not a path.
         start: The number of the first kitten.
-        say: Shown how far the reading of a folder is.
+        console: Shown how far the reading of a folder is.
     """
     if not isinstance(data, str | PathLike):
         return as_pictures(data, shape, flip=flip)
     if built_in and kittens_in(str(data)) is not None:
         return load_kittens(str(data), shape, flip=flip, start=start)
-    say = say or Reporter(enabled=False)
+    console = console or Console(enabled=False)
     try:
-        return load_pictures(data, shape, flip=flip, copies=copies, progress=say.scan)
+        return load_pictures(data, shape, flip=flip, copies=copies, progress=console.scan)
     finally:
-        say.close()
+        console.close()
 
 
-def _warn_of_copies(training: Pictures, held_out: Pictures, say: Reporter) -> None:
+def _warn_of_copies(training: Pictures, held_out: Pictures, console: Console) -> None:
     trained_on = {row.tobytes() for row in training.digests}
     copies = sum(row.tobytes() in trained_on for row in held_out.digests)
     if copies:
-        say.line(
+        console.line(
             f"{copies:,} of the {len(held_out):,} pictures for validation are also used for "
             "training: what they measure is memory"
         )

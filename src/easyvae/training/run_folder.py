@@ -26,7 +26,7 @@ from easyvae.training.checkpoint_checks import (
     checkpoint_name,
     read_progress,
 )
-from easyvae.training.console import Reporter
+from easyvae.training.console import Console
 from easyvae.training.distributed import SingleProcess
 from easyvae.training.history import History
 from easyvae.training.open_data import DataOpener
@@ -331,8 +331,8 @@ class Division(NamedTuple):
 def divide_as_run(pictures: Pictures, run: RunRecord) -> Division | None:
     """Divides pictures, read as a run has read them, as it has done; `None` if they are others."""
     shape, count = tuple(pictures.images.shape[1:]), len(pictures)
-    say = Reporter(enabled=False)
-    opener = DataOpener(shape, 1, run.seed, False, SingleProcess("cpu"), say)
+    console = Console(enabled=False)
+    opener = DataOpener(shape, 1, run.seed, False, SingleProcess("cpu"), console)
     if run.validation_share is not None:
         try:
             training, held_out = opener.open(pictures, run.validation_share)

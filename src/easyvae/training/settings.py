@@ -13,7 +13,7 @@ from torch.optim import Optimizer
 from easyvae.core.files import ModelFileError
 from easyvae.core.version import __version__
 from easyvae.model import VAE
-from easyvae.training.console import Reporter
+from easyvae.training.console import Console
 from easyvae.training.description import OF_EVERY_MODULE, Description, digest
 from easyvae.training.open_data import Part
 from easyvae.training.trainer import Trainer
@@ -24,7 +24,7 @@ _OF_A_PLAIN_MODEL = frozenset({"latent", "input_shape", "output", "plan", "_argu
 
 
 def run_settings(
-    trainer: Trainer, training: Part, held_out: Part | None, start: str, say: Reporter
+    trainer: Trainer, training: Part, held_out: Part | None, start: str, console: Console
 ) -> dict[str, Any]:
     """Lists what a run is made of, and what must not differ when it goes on.
 
@@ -40,13 +40,13 @@ def run_settings(
         plain = type(model) is VAE and _layers_of(model) == _layers_of(VAE(**model.config))
     layers = None if plain else _describe_layers(model, description)
     if not plain:
-        say.line(
+        console.line(
             "the model has layers that its config does not tell of: `VAE.load` will not read its "
             "file; build the model in your code, and pass it to the same `fit`, or give it "
             "`safetensors.torch.load_file(path)` by `load_state_dict`"
         )
     if description.unknown:
-        say.line(
+        console.line(
             f"only the kind of {some(description.unknown)} is known: when this run is "
             "resumed, another of that kind will not be noticed"
         )

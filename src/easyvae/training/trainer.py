@@ -104,57 +104,60 @@ class Trainer:
         self.wrapped: nn.Module = self.objective
 
     def step(
-        self, batch: Batch, at: Progress, *, stop: bool = False, save: bool = False
+        self, batch: Batch, progress: Progress, *, stop: bool = False, save: bool = False
     ) -> tuple[bool, bool]:
-        """Takes an optimizer step, and counts it in `at`.
+        """Takes an optimizer step, and counts it in `progress`.
 
         Returns whether any process has been asked to stop, and whether in any it is time to save a
         checkpoint: all do the same after the same step, or they would wait for ever.
         """
         recipe = self.recipe
-        self.loss.beta = self.loss.beta_at(at.step / recipe.steps)
+        self.loss.beta = self.loss.beta_at(progress.step / recipe.steps)
         if recipe.peak_lr is not None:
             for group in self.optimizer.param_groups:
-                group["lr"] = recipe.peak_lr * lr_factor(at.step, recipe.steps)
+                group["lr"] = recipe.peak_lr * lr_factor(progress.step, recipe.steps)
         self.optimizer.zero_grad()
-        terms = self._terms(self.wrapped, batch, "train", at.step)
+        terms = self._terms(self.wrapped, batch, "train", progress.step)
         # The gradients are averaged over processes: so scaled, they are those of the whole batch.
         (terms.total.sum() * (self.processes.world / batch.total)).backward()
         *sums, stopping, saving = self._sums(terms, stop, save)
         if not all(map(math.isfinite, sums)):
-            raise NonFiniteError(at.step + 1, "loss")
-        limit = CLIP * at.typical_norm if at.typical_norm else math.inf
+            raise NonFiniteError(progress.step + 1, "loss")
+        limit = CLIP * progress.typical_norm if progress.typical_norm else math.inf
         gradients = [p.grad for p in self.objective.parameters() if p.grad is not None]
         total = nn.utils.get_total_norm(gradients)
         norm = float(total)
         if not math.isfinite(norm):
-            raise NonFiniteError(at.step + 1, "gradient")
+            raise NonFiniteError(progress.step + 1, "gradient")
         if norm > limit:
             nn.utils.clip_grads_with_norm_(self.objective.parameters(), limit, total)
         self.optimizer.step()
-        at.typical_norm = 0.98 * (at.typical_norm or norm) + 0.02 * min(norm, limit)
-        at.sums = [a + b for a, b in zip(at.sums, [*sums, float(batch.total)], strict=True)]
-        at.batch += 1
-        at.step += 1
+        progress.typical_norm = 0.98 * (progress.typical_norm or norm) + 0.02 * min(norm, limit)
+        progress.sums = [
+            a + b for a, b in zip(progress.sums, [*sums, float(batch.total)], strict=True)
+        ]
+        progress.batch += 1
+        progress.step += 1
         return stopping > 0, saving > 0
 
-    def finish_epoch(self, at: Progress, held_out: Part | None) -> Row:
-        """Validates, and turns what `at` has added up into a row of the history."""
+    def finish_epoch(self, progress: Progress, held_out: Part | None) -> Row:
+        """Validates, and turns what `progress` has added up into a row of the history."""
         started = time.perf_counter()
-        *totals, images = at.sums
+        *totals, images = progress.sums
         train_loss, train_reconstruction, train_kl = (total / images for total in totals)
-        beta = self.loss.beta_at((at.step - 1) / self.recipe.steps)  # the epoch's last step's
+        # That of the last step of the epoch.
+        beta = self.loss.beta_at((progress.step - 1) / self.recipe.steps)
         self.processes.share_buffers(self.objective)
         val_loss = val_reconstruction = val_kl = None
         if held_out is not None:
             self.loss.beta = self.loss.beta_at(1.0)  # rising betas could not be compared
             averages = self._validate(held_out)
             if not all(map(math.isfinite, averages)):
-                raise NonFiniteError(at.step, "validation loss", after=True)
+                raise NonFiniteError(progress.step, "validation loss", after=True)
             val_loss, val_reconstruction, val_kl = averages
-        self.check_finite(at.step)
+        self.check_finite(progress.step)
         row = Row(
-            epoch=at.epoch + 1,
+            epoch=progress.epoch + 1,
             train_loss=train_loss,
             train_reconstruction=train_reconstruction,
             train_kl=train_kl,
@@ -163,14 +166,14 @@ class Trainer:
             val_kl=val_kl,
             beta=beta,
             lr=float(self.optimizer.param_groups[0]["lr"]),
-            seconds=at.seconds + time.perf_counter() - started,
-            images_per_second=images / at.seconds if at.seconds else 0.0,
+            seconds=progress.seconds + time.perf_counter() - started,
+            images_per_second=images / progress.seconds if progress.seconds else 0.0,
         )
-        if val_loss is not None and (at.best is None or val_loss < at.best):
-            at.best = val_loss
-        at.rows.append(row)
-        at.epoch += 1
-        at.batch, at.sums, at.seconds = 0, [0.0] * 4, 0.0
+        if val_loss is not None and (progress.best is None or val_loss < progress.best):
+            progress.best = val_loss
+        progress.rows.append(row)
+        progress.epoch += 1
+        progress.batch, progress.sums, progress.seconds = 0, [0.0] * 4, 0.0
         return row
 
     def check_finite(self, step: int) -> None:
