@@ -1,7 +1,6 @@
 """Train a model on your own pictures; the same command again goes on where it stopped."""
 
 import argparse
-import io
 import json
 import os
 import sys
@@ -81,16 +80,14 @@ def run(args: argparse.Namespace) -> None:
 def write_curves(history: "History", folder: Path) -> Path | None:
     """Draws the curves of a run into its folder, if matplotlib is there."""
     from easyvae.core.files import write_file
+    from easyvae.plots.style import encode_figure
 
+    path = folder / "curves.png"
     try:
-        figure = history.plot()
+        write_file(path, encode_figure(history.plot()))
     except ImportError as error:
         print(f"no curves.png: {error}", file=sys.stderr)
         return None
-    path = folder / "curves.png"
-    data = io.BytesIO()
-    figure.savefig(data, format="png")
-    write_file(path, data.getvalue())
     return path
 
 

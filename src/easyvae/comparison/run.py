@@ -1,4 +1,4 @@
-"""The models that a comparison is between, each with the loss to train it with."""
+"""One call that trains models alike and measures them on the same held-out pictures."""
 
 import copy
 import json
