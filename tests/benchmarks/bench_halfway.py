@@ -318,7 +318,7 @@ if __name__ == "__main__":
     parser.add_argument("--worlds", nargs="+", choices=list(SETTINGS))
     parser.add_argument("--minutes", type=float, default=1.5)
     parser.add_argument("--seeds", type=int, default=1)
-    parser.add_argument("--acai-lr", type=float, default=1e-3)
+    parser.add_argument("--acai-lr", type=float, default=1e-4)
     parser.add_argument("--name", default="halfway")
     parser.add_argument("--strips", help="a folder for pictures of the ways")
     parser.add_argument("--world", help=argparse.SUPPRESS)
