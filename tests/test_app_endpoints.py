@@ -321,9 +321,9 @@ def test_what_the_set_decides_lasts_under_its_name(client: Client, path: str) ->
 def test_other_names_make_another_set(tmp_path: Path) -> None:
     """The captions are kept under the set's name as well."""
     names = [[f"{letter}{i}.png" for i in range(40)] for letter in "ab"]
-    libraries = [Gallery(make_pictures(names=some), "cats") for some in names]
-    assert libraries[0].id != libraries[1].id
-    assert libraries[0].id == Gallery(make_pictures(names=names[0]), "dogs").id
+    galleries = [Gallery(make_pictures(names=some), "cats") for some in names]
+    assert galleries[0].id != galleries[1].id
+    assert galleries[0].id == Gallery(make_pictures(names=names[0]), "dogs").id
 
 
 def test_of_large_uploads_fewer_are_kept(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -30,9 +30,7 @@ from app_tools import (
     make_pictures,
     wait_until,
 )
-from easyvae.app import create_app, uploads
-from easyvae.app import security as guards
-from easyvae.app import uvicorn_server as serving
+from easyvae.app import create_app, security, uploads, uvicorn_server
 from easyvae.app.uvicorn_server import Server, listen
 
 PNG = encode(Image.new("RGB", (16, 16), "teal"))
@@ -50,8 +48,8 @@ def client(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Client]:
 def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
     """A server that is patient for a second only."""
     patch = pytest.MonkeyPatch()
-    patch.setattr(serving, "HEADER_SECONDS", 1.0)
-    patch.setattr(guards, "DRAIN", 3.0)
+    patch.setattr(uvicorn_server, "HEADER_SECONDS", 1.0)
+    patch.setattr(security, "DRAIN", 3.0)
     with Running(make_app(tmp_path_factory.mktemp("cache"), upload_seconds=1.0)) as running:
         yield running
     patch.undo()
@@ -400,7 +398,7 @@ def test_an_answer_waits_for_a_client_that_reads(
     monkeypatch: pytest.MonkeyPatch, reads: bool
 ) -> None:
     """However slowly, as long as it does; of one that never does, nothing is left."""
-    monkeypatch.setattr(serving, "WRITE_SECONDS", 0.5)
+    monkeypatch.setattr(uvicorn_server, "WRITE_SECONDS", 0.5)
     with Running(large_answer()) as running, socket.socket() as connection:
         connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 65536)
         connection.connect(("127.0.0.1", running.port))

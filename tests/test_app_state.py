@@ -141,12 +141,12 @@ def test_damaged_latents_are_computed_again(tmp_path: Path, damage: str) -> None
     ids=["integers", "doubles", "eight bits", "complex", "NaN", "more rows", "one column"],
 )
 def test_tensors_of_another_kind_are_as_good_as_none(tmp_path: Path, layout: torch.Tensor) -> None:
-    """Also where the checksum is right: latents, mixtures and maps are finite float32."""
+    """Also where the checksum is right: latents and mixtures are finite float32."""
     cache = TensorCache(tmp_path)
-    cache.save("map-x", {"layout": torch.zeros(5, 2)})
-    assert cache.load("map-x", {"layout": (5, 2)}) is not None
-    cache.save("map-x", {"layout": layout})
-    assert cache.load("map-x", {"layout": (5, 2)}) is None
+    cache.save("latents-x", {"means": torch.zeros(5, 2)})
+    assert cache.load("latents-x", {"means": (5, 2)}) is not None
+    cache.save("latents-x", {"means": layout})
+    assert cache.load("latents-x", {"means": (5, 2)}) is None
 
 
 @pytest.mark.parametrize("kind", ["pipe", "folder", "device", "nested", "long"])
@@ -154,7 +154,7 @@ def test_what_is_no_tensor_file_is_as_good_as_none(tmp_path: Path, kind: str) ->
     """Nothing is waited for, and nothing raised, whatever there is in its place."""
     if kind in ("pipe", "device") and not hasattr(os, "mkfifo"):
         pytest.skip("there are no pipes with a name, and no devices")
-    cache, path = TensorCache(tmp_path), tmp_path / "map-x.safetensors"
+    cache, path = TensorCache(tmp_path), tmp_path / "latents-x.safetensors"
     if kind == "pipe":
         os.mkfifo(path)
     elif kind == "folder":
@@ -164,9 +164,9 @@ def test_what_is_no_tensor_file_is_as_good_as_none(tmp_path: Path, kind: str) ->
     else:
         text = b"[" * 80_000 if kind == "nested" else b"[" * 2**21
         path.write_bytes(len(text).to_bytes(8, "little") + text)
-    assert cache.load("map-x", {"layout": (5, 2)}) is None
-    cache.save("map-x", {"layout": torch.zeros(5, 2)})
-    known = cache.load("map-x", {"layout": (5, 2)})
+    assert cache.load("latents-x", {"means": (5, 2)}) is None
+    cache.save("latents-x", {"means": torch.zeros(5, 2)})
+    known = cache.load("latents-x", {"means": (5, 2)})
     assert (known is None) == (kind in ("pipe", "folder"))  # which stay as they are
 
 
@@ -214,7 +214,7 @@ def test_what_was_not_used_for_a_month_is_removed(tmp_path: Path) -> None:
     cache, tensors = TensorCache(tmp_path), {"x": torch.zeros(2)}
     (tmp_path / "other.safetensors").write_bytes(b"")
     (tmp_path / "latents-x.json").write_bytes(b"")
-    for name in ("latents-old", "map-old", "mixture-old", "latents-used"):
+    for name in ("latents-old", "mixture-old", "latents-used"):
         cache.save(name, tensors)
     for path in tmp_path.iterdir():
         os.utime(path, (time.time() - 31 * 86400,) * 2)
@@ -310,12 +310,21 @@ def test_sets_that_cannot_be_shown_are_refused(
         create_app({"m": make_model()}, Pictures(images, digests=digests), cache=tmp_path)
 
 
-def test_the_atlas_places_what_it_has_not_seen() -> None:
+def test_the_map_places_what_it_has_not_seen() -> None:
     """Standard deviations from the middle, along the first two directions."""
     cloud = torch.randn(500, 5) * torch.tensor([5.0, 3.0, 1.0, 0.5, 0.1])
-    atlas = LatentMap(cloud)
-    moved = atlas.centre + 2 * atlas.directions[0] - atlas.directions[1]
-    assert torch.allclose(atlas.place(moved[None]), torch.tensor([[2.0, -1.0]]), atol=1e-4)
+    latent_map = LatentMap(cloud)
+    moved = latent_map.centre + 2 * latent_map.directions[0] - latent_map.directions[1]
+    assert torch.allclose(latent_map.place(moved[None]), torch.tensor([[2.0, -1.0]]), atol=1e-4)
+
+
+@pytest.mark.parametrize("size", [0.0, 1e-30, 1e-6, 1e30])
+def test_latents_that_hardly_differ_have_a_map(size: float) -> None:
+    """Those of pictures that are all alike are one point; tiny and huge ones spread as any."""
+    latents = size * torch.randn(37, 4, generator=torch.Generator().manual_seed(0))
+    plane = LatentMap(latents if size else latents + 0.3).plane
+    assert plane.shape == (37, 2)
+    assert torch.allclose(plane.std(0), torch.full((2,), float(bool(size))), atol=1e-3)
 
 
 def test_the_nearest_picture_is_itself() -> None:
@@ -329,14 +338,14 @@ def test_the_nearest_picture_is_itself() -> None:
 def test_a_trace_needs_no_server() -> None:
     """The ends and the way, on the map."""
     pictures, model = make_pictures(), make_model()
-    library = Gallery(pictures, "kittens")
-    blender = Blender(model, library, Uploads(library.shape))
-    atlas = blender.latent_map.value = LatentMap(embed(model, pictures.images))
+    gallery = Gallery(pictures, "kittens")
+    blender = Blender(model, gallery, Uploads(gallery.shape))
+    latent_map = blender.latent_map.value = LatentMap(embed(model, pictures.images))
     pair = [parse_reference("p1"), parse_reference("p9")]
     found = trace(blender, pair, steps=5)
     assert len(found["path"]) == 5
     for end, number, place in zip(found["ends"], (1, 9), (0, -1), strict=True):
-        assert torch.allclose(torch.tensor(end), atlas.plane[number], atol=1e-3)
+        assert torch.allclose(torch.tensor(end), latent_map.plane[number], atol=1e-3)
         assert torch.allclose(torch.tensor(found["path"][place]), torch.tensor(end), atol=1e-3)
     assert trace(blender, pair, weights=[1, 0])["path"] == found["ends"][:1]
     assert trace(blender, [*pair, pair[0]])["path"] == []
@@ -347,9 +356,9 @@ def test_large_pictures_come_fewer_at_a_time(side: int, most: int) -> None:
     """By their pixels, down to sixteen."""
     images = torch.zeros(1, 1, 1, 1, dtype=torch.uint8).expand(2, 3, side, side)
     digests = torch.zeros(2, 16, dtype=torch.uint8).numpy()
-    library = Gallery(Pictures(images, digests=digests), "large")
-    assert library.at_once == most
-    assert library.thumb == (64, 64)
+    gallery = Gallery(Pictures(images, digests=digests), "large")
+    assert gallery.at_once == most
+    assert gallery.thumb == (64, 64)
 
 
 def test_a_set_of_floats_shows_uploads_beside_it(tmp_path: Path) -> None:

@@ -123,10 +123,19 @@ def test_a_closure_is_called() -> None:
     assert Muon(layer.parameters()).step(closure) is not None
 
 
-@pytest.mark.parametrize("options", [{"lr": 0.0}, {"lr": float("nan")}, {"momentum": 1.0}])
-def test_bad_arguments_are_refused(options: dict[str, float]) -> None:
-    """A learning rate must be above 0, a share of momentum below 1."""
-    with pytest.raises(ValueError, match=f"`{next(iter(options))}`"):
+@pytest.mark.parametrize(
+    ("options", "rule"),
+    [
+        ({"lr": 0.0}, "`lr` .* must be finite and above 0"),
+        ({"lr": -1.0}, "`lr` .* must be finite and above 0"),
+        ({"lr": float("nan")}, "`lr` .* must be finite and above 0"),
+        ({"momentum": 1.0}, r"`momentum` .* must be in \[0, 1\)"),
+        ({"momentum": -0.1}, r"`momentum` .* must be in \[0, 1\)"),
+    ],
+)
+def test_bad_arguments_are_refused(options: dict[str, float], rule: str) -> None:
+    """A learning rate is above 0, a share of momentum from 0 to below 1: the error says so."""
+    with pytest.raises(ValueError, match=rule):
         Muon(nn.Linear(2, 2).parameters(), **options)
 
 

@@ -285,6 +285,19 @@ def test_what_cannot_be_looked_into_is_said() -> None:
     assert description.unknown == ["loss.schedule.generator"]
 
 
+def test_an_object_that_answers_no_question_is_described() -> None:
+    """One whose `__getattr__` raises an error of its own is asked for nothing it may not have."""
+
+    class Table:
+        def __init__(self, weight: float) -> None:
+            self.weight = weight
+
+        def __getattr__(self, name: str) -> Any:
+            return {}[name]
+
+    assert described(Table(1.0)) != described(Table(2.0))
+
+
 def test_an_endless_object_ends() -> None:
     """One that holds itself, and one that holds half the program, are described all the same."""
     around: list[Any] = []

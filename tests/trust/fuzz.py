@@ -462,10 +462,9 @@ class Kept:
                 self.readers[path] = partial(self._pictures, store)
         tensors = TensorCache(folder)
         samples = torch.randn(40, 2, generator=torch.Generator().manual_seed(0))
-        for name, shape in (("latents-x", (40, 2)), ("map-x", (40, 2))):
-            tensors.save(name, {"means": samples})
-            path = folder / f"{name}.safetensors"
-            self.readers[path] = partial(self._tensors, tensors, name, shape)
+        tensors.save("latents-x", {"means": samples})
+        path = folder / "latents-x.safetensors"
+        self.readers[path] = partial(self._tensors, tensors, "latents-x", (40, 2))
         open_mixture(samples, tensors, "x")
         path = folder / "mixture-x.safetensors"
         self.readers[path] = partial(self._mixture, samples, tensors)

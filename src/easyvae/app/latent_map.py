@@ -5,6 +5,7 @@ from functools import cached_property
 import torch
 from torch import Tensor
 
+from easyvae.core.checks import unit_for
 from easyvae.latents import principal_directions
 
 DIRECTIONS = 6
@@ -33,8 +34,9 @@ class LatentMap:
     def place(self, z: Tensor) -> Tensor:
         """Projects latents (n, D) to the first two directions: standard deviations, (n, 2)."""
         axes = self.directions[:2]
-        scale = axes.square().sum(1).clamp(min=1e-12)
-        places = (z.to(axes) - self.centre) @ axes.T / scale  # (n, at most 2)
+        unit = unit_for(axes)  # the squares of tiny or huge numbers would leave the range
+        away, axes = (z.to(axes) - self.centre) / unit, axes / unit
+        places = away @ axes.T / axes.square().sum(1).clamp(min=1e-12)  # (n, at most 2)
         return torch.nn.functional.pad(places, (0, 2 - len(axes)))
 
     @cached_property

@@ -1,4 +1,4 @@
-"""What a server of the mixer holds: the models, the set, what was uploaded, and its workers."""
+"""What a server of the mixer holds: the models, the set, what was uploaded, and its jobs."""
 
 import re
 import threading

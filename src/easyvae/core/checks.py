@@ -187,11 +187,12 @@ def as_numbers(
 
 def check_temperature(temperature: float) -> None:
     """Refuses what is not a number from 0 to 1e6: beyond, decoders have no pictures."""
-    if not 0 <= _as_number("temperature", temperature) <= 1e6:
+    if not 0 <= as_number("temperature", temperature) <= 1e6:
         raise ValueError(f"`temperature` (={temperature}) must be from 0 to 1e6; 1 is usual")
 
 
-def _as_number(name: str, value: object) -> float:
+def as_number(name: str, value: object) -> float:
+    """Returns what is a number, but no `bool`, as a `float`."""
     if isinstance(value, bool) or not hasattr(value, "__float__"):
         raise TypeError(f"`{name}` (={value!r}) must be a number")
     try:
@@ -202,7 +203,7 @@ def _as_number(name: str, value: object) -> float:
 
 def as_weight(name: str, value: object) -> float:
     """Returns a finite number of at least 0 as a `float`."""
-    number = _as_number(name, value)
+    number = as_number(name, value)
     if not (math.isfinite(number) and number >= 0):
         raise ValueError(f"`{name}` (={number}) must be finite and at least 0")
     return number

@@ -40,7 +40,7 @@ from easyvae.data.pictures import Pictures, Report, digest_bytes, digest_rows
 
 _FORMAT = 2
 _LONG_HEADER = 100_000_000  # of a description: it holds the names of all unreadable pictures
-_OF_THE_MIXER = r"(latents|mixture|map)-.+"
+_OF_THE_MIXER = r"(latents|mixture)-.+"
 # How many days files stay: half-written ones, and the mixer's after their last use. By their
 # names, since the folder may be anyone's, with other files in it.
 _DAYS = (

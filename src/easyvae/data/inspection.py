@@ -63,7 +63,7 @@ class Inspection:
 
 
 def inspect_pictures(source: str | PathLike[str]) -> Inspection:
-    """Describes the pictures in a folder, zip archive or file: each is read once, one at a time.
+    """Describes the pictures in a folder, zip archive or file: decoded once each, one at a time.
 
     Raises:
         ImageError: there is nothing at `source`, or it is no folder, archive or picture.

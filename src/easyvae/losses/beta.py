@@ -1,4 +1,4 @@
-"""The KL divergence from the prior."""
+"""The loss that training minimises: a reconstruction term and the KL divergence."""
 
 import math
 from collections.abc import Callable
@@ -76,7 +76,7 @@ class BetaLoss(nn.Module):
     Args:
         beta: Weight of the KL divergence, at least 0. Below 1 the reconstructions get sharper,
             above 1 the latents come closer to the prior. Or a schedule for `fit`, a function of
-            the share of the training done, from 0 to 1: see `easyvae.losses.schedules`.
+            the share of the training done, from 0 to 1: see `easyvae.losses.LinearWarmup`.
         reconstruction: "bce" (Bernoulli, from logits), "mse" (half the squared error), "l1"
             (absolute error), "gaussian" (normal with the best shared variance), or a callable
             `(output, x) -> (N,)`, such as `easyvae.losses.LaplacianPyramid`.

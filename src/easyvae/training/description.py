@@ -109,10 +109,10 @@ class Description:
             return [type(value).__name__, *(self.of(name, f) for f in held if f is not None)]
         if isinstance(value, types.FunctionType):
             return self._function(name, value)
-        owner = getattr(value, "__self__", None)
+        owner = value.__self__ if isinstance(value, _METHODS) else None
         if isinstance(value, types.BuiltinFunctionType) and isinstance(owner, _PLACES):
             return value.__qualname__  # math.cos, torch.sigmoid
-        if isinstance(value, _METHODS) and owner is not None:
+        if owner is not None:
             return {"method": value.__name__, "of": self.of(name, owner)}
         if isinstance(value, types.ModuleType):
             return self._python_module(name, value)

@@ -124,9 +124,10 @@ def fit(
         accelerator: An `accelerate.Accelerator` to train in many processes. Under `torchrun`
             one is made.
         start: "auto" begins a plain `VAE` with the weights that its constructor drew at the
-            principal components of the data, see `principal_start`; any other model (one
-            that was trained or loaded, one with frozen weights or layers of your own) goes on
-            from what it has. "random" begins with the weights that the model has, in any case.
+            principal components of the data, see `easyvae.training.principal_start`; any other
+            model (one that was trained or loaded, one with frozen weights or layers of your own)
+            goes on from what it has. "random" begins with the weights that the model has, in any
+            case.
         warp: An `easyvae.data.Warp` trains with known half-ways: each picture is bent to and fro,
             and what lies between the latents of the two has to become what lies between them. So
             a mix of two pictures moves their parts instead of laying one over the other. Each

@@ -9,7 +9,7 @@ from torch import Tensor
 from torch.optim import Optimizer
 from torch.optim.adamw import adamw
 
-from easyvae.core.checks import as_weight
+from easyvae.core.checks import as_number
 
 DEFAULT_LR = 2e-3
 DEFAULT_BATCH_SIZE = 32
@@ -57,12 +57,12 @@ class Muon(Optimizer):
         eps: float = 1e-8,
         weight_decay: float = 0.0,
     ) -> None:
-        lr = as_weight("lr", lr)
-        if lr == 0:
+        lr = as_number("lr", lr)
+        if not (math.isfinite(lr) and lr > 0):
             raise ValueError(f"`lr` (={lr}) must be finite and above 0")
         shares = {"momentum": momentum, "betas[0]": betas[0], "betas[1]": betas[1]}
         for name, share in shares.items():
-            if as_weight(name, share) >= 1:
+            if not 0 <= as_number(name, share) < 1:
                 raise ValueError(f"`{name}` (={share}) must be in [0, 1)")
         everything = list(parameters)
         convolutions = [p for p in everything if p.ndim >= 3]
