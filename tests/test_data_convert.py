@@ -288,3 +288,11 @@ def test_mnist() -> None:
     pictures = as_pictures(digits, (1, 28, 28))
     assert pictures.images.shape == (60000, 1, 28, 28)
     assert pictures.images.data_ptr() == digits.ctypes.data
+
+
+def test_mirrored_pictures_are_still_known_by_their_origin() -> None:
+    """So `out` in the pictures' own folder is noticed, and kittens are measured as kittens."""
+    images = torch.zeros(2, 3, 8, 8, dtype=torch.uint8)
+    mirrored = as_pictures(Pictures(images, origin="kittens:2"), (3, 8, 8), flip=True)
+    assert mirrored.flip
+    assert mirrored.origin == "kittens:2"

@@ -131,7 +131,12 @@ def as_pictures(data: Any, shape: Sequence[int], *, flip: bool = False) -> Pictu
         if data.flip or not flip:
             return data
         return Pictures(
-            data.images, digests=data.digests, names=data.names, report=data.report, flip=True
+            data.images,
+            digests=data.digests,
+            names=data.names,
+            report=data.report,
+            flip=True,
+            origin=data.origin,
         )
     if isinstance(data, Tensor | np.ndarray):
         return Pictures(checked_images(data, sizes), flip=flip)
